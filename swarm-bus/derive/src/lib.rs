@@ -1,0 +1,1 @@
+//! The derive macro of swarm-bus: a topic from a subject template.

@@ -1,0 +1,3 @@
+//! The `swarm` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One file describes a swarm: swarm.toml to a checked plan to rendered configuration.

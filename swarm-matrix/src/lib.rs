@@ -1,0 +1,1 @@
+//! Matrix rooms as shared state: typed room state, encrypted timelines, alert routing.
