@@ -1,0 +1,232 @@
+//! Issues from policy, never from what a request asks for; times and serial numbers are arguments.
+
+use std::fmt;
+use std::sync::Arc;
+
+use der::Encode;
+use x509_cert::name::Name;
+
+use crate::encode::CertificateFields;
+use crate::key::{KeyError, PublicKey, SignError, Signer};
+use crate::profile::{authority_extensions, node_extensions};
+use crate::{
+    Certificate, CrlContents, IdentityError, NodeCertificate, NodeIdentity, RevocationList,
+    SerialNumber, SwarmName, Validity,
+};
+
+/// An authority could not be made, or could not issue.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// The signer's key is not the certificate's.
+    #[error("the key does not belong to the authority's certificate")]
+    KeyMismatch,
+    /// The certificate is none of an authority: basic constraints, key usage or key identifier.
+    #[error("the certificate is not an authority's: {0}")]
+    NotAnAuthority(&'static str),
+    /// The certificate's key is of an algorithm that is not accepted.
+    #[error("the authority's key is not accepted")]
+    Key(#[from] KeyError),
+    /// The authority's path length allows no authority below it.
+    #[error("this authority may not issue for another authority")]
+    PathLength,
+    /// The asked validity lies wholly outside the authority's own.
+    #[error("the authority is valid from {} to {} only", .authority.not_before, .authority.not_after)]
+    OutsideValidity {
+        /// The authority's own validity.
+        authority: Validity,
+    },
+    /// The identity breaks a limit.
+    #[error("the identity cannot be certified")]
+    Identity(#[from] IdentityError),
+    /// The signer failed.
+    #[error("signing failed")]
+    Sign(#[from] SignError),
+}
+
+/// An authority that can sign: its certificate, and a signer for its key.
+#[derive(Clone)]
+pub struct Authority {
+    certificate: Certificate,
+    signer: Arc<dyn Signer>,
+    key_id: Vec<u8>,
+}
+
+impl Authority {
+    /// Puts a certificate and its signer together.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when they do not belong together or cannot issue.
+    pub fn new(
+        certificate: Certificate,
+        signer: impl Signer + 'static,
+    ) -> Result<Self, AuthorityError> {
+        if certificate.public_key()? != *signer.public_key() {
+            return Err(AuthorityError::KeyMismatch);
+        }
+        check_authority(&certificate)?;
+        let key_id = certificate
+            .subject_key_id()
+            .ok_or(AuthorityError::NotAnAuthority("no subject key identifier"))?
+            .to_vec();
+        Ok(Self {
+            certificate,
+            signer: Arc::new(signer),
+            key_id,
+        })
+    }
+
+    /// Makes a self-signed root: path length 1, so one level of issuing authorities below it.
+    ///
+    /// Every root has a name of its own (generation and key identifier are part of it), because
+    /// verifiers find revocation lists by the issuer's name.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Sign`].
+    pub fn create_root(
+        swarm: &SwarmName,
+        generation: u32,
+        signer: impl Signer + 'static,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<Self, AuthorityError> {
+        let key = signer.public_key().clone();
+        let subject = name_der(&authority_name("root", generation, &key), swarm);
+        let certificate = CertificateFields {
+            serial,
+            issuer: &subject,
+            validity,
+            subject: &subject,
+            spki: key.spki_der(),
+            extensions: authority_extensions(&key.key_id(), &key.key_id(), 1),
+        }
+        .sign(&signer)?;
+        Self::new(certificate, signer)
+    }
+
+    /// Issues the certificate of an issuing authority: path length 0, so only nodes below it.
+    /// The validity is cut down to what lies within this authority's own.
+    ///
+    /// # Errors
+    /// [`AuthorityError::PathLength`] when called on an issuing authority,
+    /// [`AuthorityError::OutsideValidity`], [`AuthorityError::Sign`].
+    pub fn issue_authority(
+        &self,
+        swarm: &SwarmName,
+        generation: u32,
+        key: &PublicKey,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<Certificate, AuthorityError> {
+        if self.certificate.path_length() == Some(0) {
+            return Err(AuthorityError::PathLength);
+        }
+        let subject = name_der(&authority_name("issuing", generation, key), swarm);
+        let fields = CertificateFields {
+            serial,
+            issuer: self.certificate.subject_der(),
+            validity: self.cut(validity)?,
+            subject: &subject,
+            spki: key.spki_der(),
+            extensions: authority_extensions(&key.key_id(), &self.key_id, 0),
+        };
+        Ok(fields.sign(&self.signer)?)
+    }
+
+    /// Issues a node certificate for `key` that says exactly `identity`. The validity is cut down
+    /// to what lies within this authority's own.
+    ///
+    /// `serial` is drawn anew for every call ([`SerialNumber::from_random`]), renewals included.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Identity`] when the identity breaks a limit,
+    /// [`AuthorityError::OutsideValidity`], [`AuthorityError::Sign`].
+    pub fn issue_node(
+        &self,
+        key: &PublicKey,
+        identity: &NodeIdentity,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<NodeCertificate, AuthorityError> {
+        identity.check()?;
+        let subject = name(identity.id.as_str(), &identity.swarm)
+            .to_der()
+            .expect("two short attributes");
+        let mut extensions = node_extensions(&key.key_id(), &self.key_id);
+        extensions.extend(identity.to_extensions());
+        let certificate = CertificateFields {
+            serial,
+            issuer: self.certificate.subject_der(),
+            validity: self.cut(validity)?,
+            subject: &subject,
+            spki: key.spki_der(),
+            extensions,
+        }
+        .sign(&self.signer)?;
+        Ok(NodeCertificate::try_from(&certificate)?)
+    }
+
+    /// Signs a revocation list over this authority's certificates.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Sign`].
+    pub fn sign_crl(&self, contents: &CrlContents) -> Result<RevocationList, AuthorityError> {
+        let issuer = self.certificate.subject_der();
+        Ok(contents.sign(issuer, &self.key_id, &self.signer)?)
+    }
+
+    /// Returns the authority's own certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    fn cut(&self, validity: Validity) -> Result<Validity, AuthorityError> {
+        let authority = Validity {
+            not_before: self.certificate.not_before(),
+            not_after: self.certificate.not_after(),
+        };
+        validity
+            .within(authority)
+            .ok_or(AuthorityError::OutsideValidity { authority })
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks that a certificate may sign certificates and revocation lists.
+pub(crate) fn check_authority(certificate: &Certificate) -> Result<(), AuthorityError> {
+    if !certificate.is_authority() {
+        return Err(AuthorityError::NotAnAuthority("basic constraints say so"));
+    }
+    match certificate.key_usage() {
+        Some(usage) if usage.key_cert_sign() && usage.crl_sign() => Ok(()),
+        _ => Err(AuthorityError::NotAnAuthority(
+            "keyCertSign and cRLSign are both needed",
+        )),
+    }
+}
+
+/// A name that no other key of any generation has.
+fn authority_name(kind: &str, generation: u32, key: &PublicKey) -> String {
+    format!("{kind} {generation} {}", hex::encode(&key.key_id()[..4]))
+}
+
+fn name_der(common_name: &str, swarm: &SwarmName) -> Vec<u8> {
+    name(common_name, swarm)
+        .to_der()
+        .expect("two short attributes")
+}
+
+/// The name `CN=<common_name>,O=<swarm>`. Not empty, because nats-server 2.9 looks past the DNS
+/// names of a certificate with an empty subject.
+pub(crate) fn name(common_name: &str, swarm: &SwarmName) -> Name {
+    format!("CN={common_name},O={swarm}")
+        .parse()
+        .expect("letters, digits, spaces, hyphens and dots need no escaping")
+}

@@ -1,0 +1,166 @@
+//! What root, issuing and node certificates look like: usages and lifetimes.
+
+use std::time::Duration;
+
+use const_oid::AssociatedOid;
+use const_oid::db::rfc5280::{
+    ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
+    ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
+};
+use der::asn1::OctetString;
+use serde::{Deserialize, Serialize};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+};
+
+use crate::Timestamp;
+use crate::encode::extension;
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+/// From when until when a certificate is valid, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Timestamp,
+    /// The last second.
+    pub not_after: Timestamp,
+}
+
+impl Validity {
+    /// Makes the validity `now − backdate ..= now + lifetime`.
+    pub fn starting(now: Timestamp, lifetime: Duration, backdate: Duration) -> Self {
+        Self {
+            not_before: now - backdate,
+            not_after: now + lifetime,
+        }
+    }
+
+    /// Cuts the validity down to what lies within `issuer`; `None` when nothing does.
+    pub fn within(self, issuer: Validity) -> Option<Self> {
+        let not_before = self.not_before.max(issuer.not_before);
+        let not_after = self.not_after.min(issuer.not_after);
+        (not_before <= not_after).then_some(Self {
+            not_before,
+            not_after,
+        })
+    }
+}
+
+/// How long each kind of certificate and list lives; whole seconds.
+///
+/// # Defaults
+///
+/// | field | default |
+/// |---|---|
+/// | `root` | 10 years |
+/// | `issuing` | 3 years |
+/// | `node` | 30 days |
+/// | `backdate` | 1 hour |
+/// | `crl` | 7 days |
+/// | `root_crl` | 1 year |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Lifetimes {
+    /// The root authority's certificate.
+    #[serde(with = "seconds")]
+    pub root: Duration,
+    /// An issuing authority's certificate.
+    #[serde(with = "seconds")]
+    pub issuing: Duration,
+    /// A node certificate, unless its grant says otherwise.
+    #[serde(with = "seconds")]
+    pub node: Duration,
+    /// How far before its making a certificate or list becomes valid, for clocks that run behind.
+    #[serde(with = "seconds")]
+    pub backdate: Duration,
+    /// From an issuing authority's revocation list to the next one; it is re-issued at half of it.
+    #[serde(with = "seconds")]
+    pub crl: Duration,
+    /// From the root's revocation list to the next one; long, for the root's key may be away.
+    #[serde(with = "seconds")]
+    pub root_crl: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            root: Duration::from_secs(3_652 * DAY),
+            issuing: Duration::from_secs(1_095 * DAY),
+            node: Duration::from_secs(30 * DAY),
+            backdate: Duration::from_secs(HOUR),
+            crl: Duration::from_secs(7 * DAY),
+            root_crl: Duration::from_secs(365 * DAY),
+        }
+    }
+}
+
+pub(crate) mod seconds {
+    //! A duration as whole seconds.
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        value.as_secs().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
+}
+
+/// The extensions of an authority: CA with a path length, keyCertSign and cRLSign, key ids.
+///
+/// No name constraints: webpki refuses every leaf with a URI SAN below one on URIs.
+pub(crate) fn authority_extensions(
+    subject_key_id: &[u8],
+    authority_key_id: &[u8],
+    path_length: u8,
+) -> Vec<Extension> {
+    let constraints = BasicConstraints {
+        ca: true,
+        path_len_constraint: Some(path_length),
+    };
+    let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
+    vec![
+        extension(ID_CE_BASIC_CONSTRAINTS, true, &constraints),
+        extension(ID_CE_KEY_USAGE, true, &usage),
+        subject_key_identifier(subject_key_id),
+        authority_key_identifier(authority_key_id),
+    ]
+}
+
+/// The extensions that every node certificate has, whoever the node is.
+pub(crate) fn node_extensions(subject_key_id: &[u8], authority_key_id: &[u8]) -> Vec<Extension> {
+    let constraints = BasicConstraints {
+        ca: false,
+        path_len_constraint: None,
+    };
+    let usage = KeyUsage(KeyUsages::DigitalSignature.into());
+    let purposes = ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]);
+    vec![
+        extension(ID_CE_BASIC_CONSTRAINTS, true, &constraints),
+        extension(ID_CE_KEY_USAGE, true, &usage),
+        extension(ID_CE_EXT_KEY_USAGE, false, &purposes),
+        subject_key_identifier(subject_key_id),
+        authority_key_identifier(authority_key_id),
+    ]
+}
+
+fn subject_key_identifier(id: &[u8]) -> Extension {
+    let value = OctetString::new(id).expect("a key identifier is short");
+    extension(ID_CE_SUBJECT_KEY_IDENTIFIER, false, &value)
+}
+
+/// Names the issuer's own subject key identifier, in certificates and CRLs alike.
+pub(crate) fn authority_key_identifier(id: &[u8]) -> Extension {
+    let value = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new(id).expect("a key identifier is short")),
+        ..Default::default()
+    };
+    debug_assert_eq!(AuthorityKeyIdentifier::OID, ID_CE_AUTHORITY_KEY_IDENTIFIER);
+    extension(ID_CE_AUTHORITY_KEY_IDENTIFIER, false, &value)
+}
