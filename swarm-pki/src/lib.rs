@@ -14,6 +14,13 @@ mod serial;
 mod timestamp;
 mod trust;
 
+#[cfg(feature = "front")]
+pub mod front;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
+
 pub use authority::{Authority, AuthorityError};
 pub use certificate::{
     Certificate, CertificateError, Fingerprint, FingerprintError, MAX_CERTIFICATE_BYTES,
