@@ -1,0 +1,219 @@
+//! The verifier of every handshake: it asks the trust of the moment.
+
+use std::{fmt, iter, sync::Arc};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::verify_tls13_signature,
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::Shared;
+use crate::{NodeCertificate, NodeId, Role, VerifyError};
+
+/// Whom a client expects to find at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// This one node.
+    Node(NodeId),
+    /// Any node that has the role.
+    Role(Role),
+    /// Any node with a trusted certificate.
+    AnyMember,
+}
+
+impl Expected {
+    /// Says whether the holder of a verified certificate is the one that is expected.
+    ///
+    /// # Errors
+    /// [`WrongPeer`] names who it is instead.
+    pub fn check(&self, certificate: &NodeCertificate) -> Result<(), WrongPeer> {
+        let met = match self {
+            Self::Node(node) => certificate.id() == node,
+            Self::Role(role) => certificate.identity().roles.contains(role),
+            Self::AnyMember => true,
+        };
+        if met {
+            return Ok(());
+        }
+        Err(WrongPeer {
+            expected: self.clone(),
+            found: certificate.id().clone(),
+        })
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Role(role) => write!(f, "a node with the role {role}"),
+            Self::AnyMember => f.write_str("any member"),
+        }
+    }
+}
+
+/// The peer is a trusted member, but not the one that was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found node {found}")]
+#[non_exhaustive]
+pub struct WrongPeer {
+    /// Who should have answered.
+    pub expected: Expected,
+    /// Who did.
+    pub found: NodeId,
+}
+
+/// The signatures that node keys can make: P-256 and Ed25519.
+const SCHEMES: [SignatureScheme; 2] = [
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ED25519,
+];
+
+/// Verifies servers and clients alike.
+#[derive(Debug)]
+pub(super) struct PeerVerifier {
+    pub(super) shared: Arc<Shared>,
+    pub(super) expected: Expected,
+    /// Whether a client may come without a certificate.
+    pub(super) anonymous: bool,
+}
+
+impl PeerVerifier {
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let chain: Vec<CertificateDer<'_>> = iter::once(leaf)
+            .chain(intermediates)
+            .map(|certificate| CertificateDer::from(certificate.as_ref()))
+            .collect();
+        let trust = self.shared.live().trust;
+        let certificate = trust.verify(&chain, now.into()).map_err(in_rustls)?;
+        let met = self.expected.check(&certificate);
+        met.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
+    }
+
+    fn signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.shared.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signature, algorithms)
+    }
+}
+
+/// Never asked for: the configurations speak TLS 1.3 alone.
+fn refuse_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verify(end_entity, intermediates, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        refuse_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SCHEMES.to_vec()
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.anonymous
+    }
+
+    /// No hints: the authorities may change while the configuration lives, and a client of the
+    /// mesh has one certificate to choose from.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.verify(end_entity, intermediates, now)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        refuse_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SCHEMES.to_vec()
+    }
+}
+
+/// Tells rustls, and the peer by its alert, what is wrong.
+fn in_rustls(error: VerifyError) -> Error {
+    tracing::debug!(%error, "certificate refused");
+    let error = match error {
+        VerifyError::Expired { not_after, now, .. } => CertificateError::ExpiredContext {
+            time: now.into(),
+            not_after: not_after.into(),
+        },
+        VerifyError::NotYetValid {
+            not_before, now, ..
+        } => CertificateError::NotValidYetContext {
+            time: now.into(),
+            not_before: not_before.into(),
+        },
+        VerifyError::Revoked { .. } => CertificateError::Revoked,
+        VerifyError::UnknownIssuer { .. } => CertificateError::UnknownIssuer,
+        VerifyError::Signature { .. } => CertificateError::BadSignature,
+        VerifyError::EmptyChain => return Error::NoCertificatesPresented,
+        error => CertificateError::Other(OtherError(Arc::new(error))),
+    };
+    error.into()
+}
