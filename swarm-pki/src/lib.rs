@@ -4,6 +4,7 @@
 mod authority;
 mod certificate;
 mod encode;
+mod error;
 mod identity;
 mod key;
 mod name;
@@ -13,6 +14,7 @@ mod revocation;
 mod serial;
 mod timestamp;
 mod trust;
+pub mod verify;
 
 #[cfg(feature = "front")]
 pub mod front;
@@ -26,6 +28,7 @@ pub use certificate::{
     Certificate, CertificateError, Fingerprint, FingerprintError, MAX_CERTIFICATE_BYTES,
     MAX_PEM_CERTIFICATES,
 };
+pub use error::Error;
 pub use identity::{
     IdentityError, MAX_ADDRESSES, MAX_DNS_NAMES, MAX_ROLES, NodeCertificate, NodeIdentity,
     SWARM_EXTENSION_OID,
