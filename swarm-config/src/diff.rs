@@ -1,0 +1,536 @@
+//! What changes between two plans, and between two sets of rendered files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+
+use crate::address::Addresses;
+use crate::plan::{NodePlan, Plan};
+use crate::render::RenderedFile;
+use crate::value::NodeId;
+
+/// What changes from one plan to another, and what has to be done about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlanDiff {
+    /// Changes of listed nodes, ordered by id.
+    pub nodes: Vec<NodeChange>,
+    /// Changes of settings, in the order of the file.
+    pub settings: Vec<SettingChange>,
+    /// What has to be done, each once.
+    pub actions: Vec<Action>,
+}
+
+/// A change of a listed node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum NodeChange {
+    /// The node is listed from now on.
+    Added {
+        /// The node.
+        id: NodeId,
+        /// Its addresses.
+        addresses: Addresses,
+    },
+    /// The node is not listed any more. Its certificate goes on being good until it is revoked.
+    Removed {
+        /// The node.
+        id: NodeId,
+    },
+    /// The node has other addresses.
+    Readdressed {
+        /// The node.
+        id: NodeId,
+        /// Its addresses so far.
+        from: Addresses,
+        /// Its new addresses.
+        to: Addresses,
+    },
+    /// The node has other roles.
+    Roles {
+        /// The node.
+        id: NodeId,
+        /// Its roles so far, with commas between.
+        from: String,
+        /// Its new roles, with commas between.
+        to: String,
+    },
+    /// The node has another public address.
+    Endpoint {
+        /// The node.
+        id: NodeId,
+        /// So far.
+        from: Option<SocketAddr>,
+        /// From now on.
+        to: Option<SocketAddr>,
+    },
+    /// The node has another enrolment address. Invites that name the old one are of no use.
+    Enroll {
+        /// The node.
+        id: NodeId,
+        /// So far.
+        from: Option<SocketAddr>,
+        /// From now on.
+        to: Option<SocketAddr>,
+    },
+}
+
+/// A change of a setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SettingChange {
+    /// The key, such as `nats.port`.
+    pub key: &'static str,
+    /// The value so far.
+    pub from: String,
+    /// The new value.
+    pub to: String,
+}
+
+/// Something that has to be done for a plan to take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
+pub enum Action {
+    /// It is another swarm: a new authority, new rooms, and every node joins anew.
+    BeginAnew,
+    /// Every node needs a new certificate: what it says has changed.
+    ReissueAll,
+    /// The nodes that changed need new certificates.
+    ReissueChanged,
+    /// The bus and the rooms run at another hub: their data has to move there.
+    MoveServices,
+    /// Every node takes up its tunnel anew.
+    RestartTunnels,
+    /// The bus has to stop and start. nats-server refuses a reload that holds such a change, and
+    /// with it everything else in the file: a user taken out stays in until the restart.
+    RestartBus,
+    /// The bus takes the change by a reload; nobody's connection ends.
+    ReloadBus,
+    /// The rooms have to stop and start.
+    RestartRooms,
+    /// The front before the rooms has to listen elsewhere.
+    RestartFront,
+    /// Every node has to serve its health elsewhere.
+    RestartHealth,
+}
+
+impl PlanDiff {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.settings.is_empty() && self.actions.is_empty()
+    }
+}
+
+/// Compares two plans.
+#[must_use]
+pub fn plans(old: &Plan, new: &Plan) -> PlanDiff {
+    let mut diff = PlanDiff {
+        nodes: node_changes(old, new),
+        ..PlanDiff::default()
+    };
+    for ((key, from, actions), (_, to, _)) in settings(old).into_iter().zip(settings(new)) {
+        if from != to {
+            diff.settings.push(SettingChange { key, from, to });
+            diff.actions.extend(actions);
+        }
+    }
+    let identity =
+        |c: &NodeChange| matches!(c, NodeChange::Readdressed { .. } | NodeChange::Roles { .. });
+    if diff.nodes.iter().any(identity) {
+        diff.actions.push(Action::ReissueChanged);
+    }
+    if old.primary().id != new.primary().id {
+        diff.actions.push(Action::MoveServices);
+    } else if old.primary().addresses.v4 != new.primary().addresses.v4 {
+        // The bus and the front listen there, and the rooms know themselves by it.
+        diff.actions.extend([
+            Action::RestartBus,
+            Action::RestartRooms,
+            Action::RestartFront,
+        ]);
+    }
+    if diff.nodes.iter().any(|c| {
+        matches!(
+            c,
+            NodeChange::Endpoint { .. } | NodeChange::Readdressed { .. }
+        )
+    }) {
+        diff.actions.push(Action::RestartTunnels);
+    }
+    diff.actions.sort_unstable();
+    diff.actions.dedup();
+    if diff.actions.contains(&Action::RestartBus) {
+        diff.actions.retain(|action| *action != Action::ReloadBus);
+    }
+    if diff.actions.contains(&Action::ReissueAll) {
+        diff.actions
+            .retain(|action| *action != Action::ReissueChanged);
+    }
+    diff
+}
+
+fn node_changes(old: &Plan, new: &Plan) -> Vec<NodeChange> {
+    let mut ids: Vec<&NodeId> = old
+        .nodes()
+        .chain(new.nodes())
+        .map(|node| &node.id)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut changes = Vec::new();
+    for id in ids {
+        match (old.node(id), new.node(id)) {
+            (Some(from), Some(to)) => changed_node(from, to, &mut changes),
+            (None, Some(to)) => {
+                changes.push(NodeChange::Added {
+                    id: id.clone(),
+                    addresses: to.addresses,
+                });
+            }
+            (Some(_), None) => changes.push(NodeChange::Removed { id: id.clone() }),
+            (None, None) => {}
+        }
+    }
+    changes
+}
+
+fn changed_node(old: &NodePlan, new: &NodePlan, changes: &mut Vec<NodeChange>) {
+    let id = || new.id.clone();
+    if old.addresses != new.addresses {
+        let (from, to) = (old.addresses, new.addresses);
+        changes.push(NodeChange::Readdressed { id: id(), from, to });
+    }
+    if old.roles != new.roles {
+        let (from, to) = (roles(old), roles(new));
+        changes.push(NodeChange::Roles { id: id(), from, to });
+    }
+    if old.endpoint != new.endpoint {
+        let (from, to) = (old.endpoint, new.endpoint);
+        changes.push(NodeChange::Endpoint { id: id(), from, to });
+    }
+    if old.enroll != new.enroll {
+        let (from, to) = (old.enroll, new.enroll);
+        changes.push(NodeChange::Enroll { id: id(), from, to });
+    }
+}
+
+fn roles(node: &NodePlan) -> String {
+    let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
+    roles.join(", ")
+}
+
+/// Every setting of a plan as text, with what a change of it asks for. What the bus reloads and
+/// what it refuses to is as nats-server 2.9.10 says itself.
+fn settings(plan: &Plan) -> Vec<(&'static str, String, Vec<Action>)> {
+    use Action::*;
+    let (wireguard, nats, matrix) = (plan.wireguard(), plan.nats(), plan.matrix());
+    let ca = plan.ca();
+    let keepalive = wireguard
+        .keepalive
+        .map_or_else(|| "0s".to_owned(), |span| span.to_string());
+    vec![
+        ("swarm.name", plan.name().to_string(), vec![BeginAnew]),
+        ("swarm.domain", plan.domain().to_string(), vec![ReissueAll]),
+        (
+            "swarm.network",
+            plan.mesh().v4().to_string(),
+            vec![ReissueAll, RestartTunnels],
+        ),
+        (
+            "swarm.network6",
+            plan.mesh().v6().to_string(),
+            vec![ReissueAll, RestartTunnels],
+        ),
+        (
+            "wireguard.port",
+            wireguard.port.to_string(),
+            vec![RestartTunnels],
+        ),
+        (
+            "wireguard.mtu",
+            wireguard.mtu.to_string(),
+            vec![RestartTunnels],
+        ),
+        ("wireguard.keepalive", keepalive, vec![RestartTunnels]),
+        ("nats.port", nats.port.to_string(), vec![RestartBus]),
+        (
+            "nats.monitor_port",
+            nats.monitor_port.to_string(),
+            vec![RestartBus],
+        ),
+        (
+            "nats.max_payload",
+            nats.max_payload.to_string(),
+            vec![ReloadBus],
+        ),
+        (
+            "nats.max_connections",
+            nats.max_connections.to_string(),
+            vec![ReloadBus],
+        ),
+        (
+            "nats.write_deadline",
+            nats.write_deadline.to_string(),
+            vec![ReloadBus],
+        ),
+        (
+            "nats.ping_interval",
+            nats.ping_interval.to_string(),
+            vec![ReloadBus],
+        ),
+        (
+            "nats.jetstream.max_memory",
+            nats.jetstream_max_memory.to_string(),
+            vec![RestartBus],
+        ),
+        (
+            "nats.jetstream.max_file",
+            nats.jetstream_max_file.to_string(),
+            vec![RestartBus],
+        ),
+        (
+            "matrix.port",
+            matrix.port.to_string(),
+            vec![RestartFront, RestartRooms],
+        ),
+        (
+            "matrix.client_port",
+            matrix.client_port.to_string(),
+            vec![RestartFront, RestartRooms],
+        ),
+        (
+            "matrix.metrics_port",
+            matrix.metrics_port.to_string(),
+            vec![RestartRooms],
+        ),
+        (
+            "matrix.max_upload",
+            matrix.max_upload.to_string(),
+            vec![RestartRooms],
+        ),
+        (
+            "health.port",
+            plan.health().port.to_string(),
+            vec![RestartHealth],
+        ),
+        ("ca.root_lifetime", ca.root_lifetime.to_string(), vec![]),
+        (
+            "ca.issuing_lifetime",
+            ca.issuing_lifetime.to_string(),
+            vec![],
+        ),
+        ("ca.node_lifetime", ca.node_lifetime.to_string(), vec![]),
+        ("ca.crl_lifetime", ca.crl_lifetime.to_string(), vec![]),
+        ("ca.invite_lifetime", ca.invite_lifetime.to_string(), vec![]),
+    ]
+}
+
+/// What happens to one rendered file. It displays as a unified diff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FileChange {
+    /// Path below the swarm's directory.
+    pub path: &'static str,
+    /// What happens.
+    pub kind: FileChangeKind,
+    /// Permission bits so far and from now on, when they change.
+    pub mode: Option<(u32, u32)>,
+    /// The lines that change, with three lines of context around; empty where only the mode
+    /// changes.
+    pub lines: Vec<DiffLine>,
+}
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum FileChangeKind {
+    /// It comes to be.
+    Added,
+    /// It goes.
+    Removed,
+    /// It has other contents or another mode.
+    Changed,
+}
+
+/// A line of a difference, without its line break.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum DiffLine {
+    /// A gap: where the next lines stand, as in `@@ -1,3 +1,4 @@`.
+    Hunk(String),
+    /// The line stays.
+    Kept(String),
+    /// The line goes.
+    Removed(String),
+    /// The line comes.
+    Added(String),
+}
+
+/// Compares two sets of rendered files. Those that are the same are left out.
+#[must_use]
+pub fn files(old: &[RenderedFile], new: &[RenderedFile]) -> Vec<FileChange> {
+    let mut paths: BTreeMap<&'static str, [Option<&RenderedFile>; 2]> = BTreeMap::new();
+    for (index, files) in [old, new].into_iter().enumerate() {
+        for file in files {
+            paths.entry(file.path).or_default()[index] = Some(file);
+        }
+    }
+    let change = |(path, [from, to]): (_, [Option<&RenderedFile>; 2])| {
+        let kind = match (from, to) {
+            (None, _) => FileChangeKind::Added,
+            (_, None) => FileChangeKind::Removed,
+            (Some(from), Some(to)) if from == to => return None,
+            _ => FileChangeKind::Changed,
+        };
+        let modes = from.zip(to).map(|(from, to)| (from.mode, to.mode));
+        let text =
+            |file: Option<&'_ RenderedFile>| file.map_or("", |file| &file.contents).to_owned();
+        let lines = unified(&text(from), &text(to));
+        Some(FileChange {
+            path,
+            kind,
+            mode: modes.filter(|(from, to)| from != to),
+            lines,
+        })
+    };
+    paths.into_iter().filter_map(change).collect()
+}
+
+fn unified(old: &str, new: &str) -> Vec<DiffLine> {
+    let diff = TextDiff::from_lines(old, new);
+    let mut lines = Vec::new();
+    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+        lines.push(DiffLine::Hunk(hunk.header().to_string()));
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches('\n').to_owned();
+            lines.push(match change.tag() {
+                ChangeTag::Equal => DiffLine::Kept(line),
+                ChangeTag::Delete => DiffLine::Removed(line),
+                ChangeTag::Insert => DiffLine::Added(line),
+            });
+        }
+    }
+    lines
+}
+
+impl fmt::Display for FileChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nothing = "/dev/null";
+        let (from, to) = match self.kind {
+            FileChangeKind::Added => (nothing, self.path),
+            FileChangeKind::Removed => (self.path, nothing),
+            FileChangeKind::Changed => (self.path, self.path),
+        };
+        writeln!(f, "--- {from}\n+++ {to}")?;
+        if let Some((from, to)) = self.mode {
+            writeln!(f, "mode {from:03o} becomes {to:03o}")?;
+        }
+        for line in &self.lines {
+            match line {
+                DiffLine::Hunk(text) => writeln!(f, "{text}")?,
+                DiffLine::Kept(text) => writeln!(f, " {text}")?,
+                DiffLine::Removed(text) => writeln!(f, "-{text}")?,
+                DiffLine::Added(text) => writeln!(f, "+{text}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(more: &str) -> Plan {
+        let text = "swarm.name = \"swarm\"\nnodes.hub0.roles = [\"hub\"]\nnodes.hub0.endpoint = \
+                    \"192.0.2.1:51820\"\n"
+            .to_owned();
+        Plan::parse(&(text + more)).unwrap()
+    }
+
+    #[test]
+    fn equal_plans_do_not_differ() {
+        assert!(plans(&plan(""), &plan("wireguard.port = 51820")).is_empty());
+    }
+
+    #[test]
+    fn each_change_asks_for_what_it_needs() {
+        use Action::*;
+        for (more, actions) in [
+            ("swarm.domain = \"x.internal\"", vec![ReissueAll]),
+            ("nats.max_payload = \"2MiB\"", vec![ReloadBus]),
+            (
+                "nats.max_payload = \"2MiB\"\nnats.port = 4223",
+                vec![RestartBus],
+            ),
+            ("matrix.port = 8449", vec![RestartRooms, RestartFront]),
+            ("ca.node_lifetime = \"10d\"", vec![]),
+            ("wireguard.mtu = 1400", vec![RestartTunnels]),
+            (
+                "nodes.hub0.address = \"10.77.0.9\"",
+                vec![
+                    ReissueChanged,
+                    RestartTunnels,
+                    RestartBus,
+                    RestartRooms,
+                    RestartFront,
+                ],
+            ),
+            ("nodes.edge1 = {}", vec![]),
+        ] {
+            let diff = plans(&plan(""), &plan(more));
+            assert!(!diff.is_empty(), "{more}");
+            assert_eq!(diff.actions, actions, "{more}");
+        }
+    }
+
+    #[test]
+    fn nodes_come_go_and_change() {
+        let old = plan("nodes.a.roles = [\"edge\"]\nnodes.b.roles = [\"edge\"]");
+        let new = plan("nodes.b = { roles = [\"camera\"], address = \"10.77.0.3\" }\nnodes.c = {}");
+        let diff = plans(&old, &new);
+        let (a, b, c) = ("a", "b", "c");
+        let id = |text: &str| NodeId::parse(text).unwrap();
+        let addresses = new.node(&id(c)).unwrap().addresses;
+        assert_eq!(
+            diff.nodes,
+            [
+                NodeChange::Removed { id: id(a) },
+                NodeChange::Roles {
+                    id: id(b),
+                    from: "edge".into(),
+                    to: "camera".into()
+                },
+                NodeChange::Added {
+                    id: id(c),
+                    addresses
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn files_differ_by_lines() {
+        let file = |contents: &str, mode| RenderedFile {
+            path: "x",
+            contents: contents.into(),
+            mode,
+        };
+        let change = files(&[file("a\nb\nc\n", 0o600)], &[file("a\nB\nc\n", 0o644)]);
+        assert_eq!(
+            change[0].to_string(),
+            "--- x\n+++ x\nmode 600 becomes 644\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n"
+        );
+        assert_eq!(files(&[file("a\n", 0o600)], &[file("a\n", 0o600)]), []);
+        assert_eq!(
+            files(&[], &[file("a\n", 0o600)])[0].kind,
+            FileChangeKind::Added
+        );
+        assert_eq!(
+            files(&[file("a\n", 0o600)], &[])[0].kind,
+            FileChangeKind::Removed
+        );
+    }
+}

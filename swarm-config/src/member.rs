@@ -1,0 +1,91 @@
+//! The swarm's living members, as the caller knows them from their certificates.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::value::{NatsSubject, NatsUser, NodeId, Role, Span, WireGuardPublicKey};
+
+/// A member of the swarm: what its certificate says, and what the bus allows it.
+///
+/// The plan says how the swarm is set up, the members say who is in it. They come from the
+/// caller at each rendering, so a member that is left out is gone from every rendered file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its name.
+    pub id: NodeId,
+    /// Its roles.
+    pub roles: BTreeSet<Role>,
+    /// Its mesh addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its WireGuard public key.
+    pub wireguard_public_key: WireGuardPublicKey,
+    /// Its public WireGuard address, when it has one.
+    pub endpoint: Option<SocketAddr>,
+    /// Its name on the bus: the URI in its certificate.
+    pub nats_user: NatsUser,
+    /// What the bus allows it. The default allows nothing.
+    pub nats: NatsPermissions,
+}
+
+impl Member {
+    /// Makes a member without roles or endpoint, to whom the bus allows nothing.
+    #[must_use]
+    pub fn new(
+        id: NodeId,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        wireguard_public_key: WireGuardPublicKey,
+        nats_user: NatsUser,
+    ) -> Self {
+        Self {
+            id,
+            roles: BTreeSet::new(),
+            addresses: addresses.into_iter().collect(),
+            wireguard_public_key,
+            endpoint: None,
+            nats_user,
+            nats: NatsPermissions::default(),
+        }
+    }
+}
+
+/// What a user may do on the bus. The default allows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NatsPermissions {
+    /// The subjects that it may publish to.
+    pub publish: SubjectRules,
+    /// The subjects that it may subscribe to.
+    pub subscribe: SubjectRules,
+    /// Whether it may answer requests, wherever they ask to be answered.
+    pub allow_responses: Option<AllowResponses>,
+}
+
+/// Subjects allowed, less the subjects denied. What is in neither list is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SubjectRules {
+    /// Subjects and patterns allowed.
+    pub allow: BTreeSet<NatsSubject>,
+    /// Subjects and patterns denied, even where allowed.
+    pub deny: BTreeSet<NatsSubject>,
+}
+
+/// Leave to publish an answer to the reply subject of a request that was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AllowResponses {
+    /// Answers to one request, at most; not 0.
+    pub max: u32,
+    /// How long after the request.
+    pub expires: Span,
+}
+
+impl Default for AllowResponses {
+    /// One answer within two minutes.
+    fn default() -> Self {
+        Self {
+            max: 1,
+            expires: Span::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! From the plan to the files that programs read.
+//!
+//! Rendering is a function: the same plan, members and paths give the same bytes. Members and
+//! subjects are sorted. No secret is ever part of a rendered file; each file names the files
+//! that secrets lie in.
+
+mod nats;
+mod prometheus;
+mod synapse;
+mod systemd;
+mod wireguard;
+
+use std::collections::BTreeSet;
+
+use crate::layout::Layout;
+use crate::member::Member;
+use crate::plan::Plan;
+use crate::value::{AbsolutePath, NatsUser, NodeId, PublicKeyPem};
+
+pub use prometheus::Scrape;
+
+/// A rendered file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenderedFile {
+    /// Path below the swarm's directory, such as `nats/nats-server.conf`.
+    pub path: &'static str,
+    /// What is in it.
+    pub contents: String,
+    /// Permission bits, such as `0o600`.
+    pub mode: u32,
+}
+
+/// The reason why a file cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The node is not the primary hub, where the bus and the rooms run.
+    #[error("{id} is not the primary hub")]
+    NotPrimary {
+        /// The node.
+        id: NodeId,
+    },
+    /// The node is not among the members.
+    #[error("{id} is not among the members")]
+    NotAMember {
+        /// The node.
+        id: NodeId,
+    },
+    /// Two members have the same name.
+    #[error("two members are named {id}")]
+    DuplicateMember {
+        /// The name.
+        id: NodeId,
+    },
+    /// Two members have the same name on the bus.
+    #[error("{id} and {other} have the same name on the bus, {user}")]
+    DuplicateUser {
+        /// One member.
+        id: NodeId,
+        /// The other member.
+        other: NodeId,
+        /// Their name on the bus.
+        user: NatsUser,
+    },
+    /// A member's permissions are wider or narrower than NATS would take them to be.
+    #[error("the bus permissions of {id} cannot be written: {reason}")]
+    Permissions {
+        /// The member.
+        id: NodeId,
+        /// What cannot be written.
+        reason: &'static str,
+    },
+}
+
+/// Renders the files of one node.
+///
+/// # Defaults
+/// The program is `/usr/local/bin/swarm`; Prometheus scrapes on loopback.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Renderer<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The directory that the files lie in.
+    pub layout: &'a Layout,
+    /// The node whose files these are.
+    pub node: &'a NodeId,
+    /// The living members. Order does not matter.
+    pub members: &'a [Member],
+    /// The program that the systemd unit starts.
+    pub program: AbsolutePath,
+    /// How Prometheus reaches the nodes.
+    pub scrape: Scrape,
+}
+
+impl<'a> Renderer<'a> {
+    /// Makes a renderer with the defaults.
+    #[must_use]
+    pub fn new(
+        plan: &'a Plan,
+        layout: &'a Layout,
+        node: &'a NodeId,
+        members: &'a [Member],
+    ) -> Self {
+        let program = AbsolutePath::parse("/usr/local/bin/swarm").expect("a good path");
+        Self {
+            plan,
+            layout,
+            node,
+            members,
+            program,
+            scrape: Scrape::Loopback,
+        }
+    }
+
+    /// Renders every file of the node: those of the bus and the rooms only at the primary hub,
+    /// and those of the rooms only with the key that logins are signed with.
+    ///
+    /// # Errors
+    /// [`RenderError`]: nothing is rendered then.
+    pub fn all(&self, login_key: Option<&PublicKeyPem>) -> Result<Vec<RenderedFile>, RenderError> {
+        let mut files = Vec::new();
+        if *self.node == self.plan.primary().id {
+            files.push(self.nats()?);
+            if let Some(key) = login_key {
+                files.extend(self.synapse(key)?);
+            }
+        }
+        files.push(self.wireguard()?);
+        files.push(self.systemd());
+        files.push(self.prometheus()?);
+        files.sort_by_key(|file| file.path);
+        Ok(files)
+    }
+
+    /// Fails unless the node is the primary hub.
+    fn require_primary(&self) -> Result<(), RenderError> {
+        if *self.node == self.plan.primary().id {
+            return Ok(());
+        }
+        Err(RenderError::NotPrimary {
+            id: self.node.clone(),
+        })
+    }
+
+    /// The members, ordered by name, each there once.
+    fn sorted_members(&self) -> Result<Vec<&'a Member>, RenderError> {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut seen = BTreeSet::new();
+        match members.iter().find(|member| !seen.insert(&member.id)) {
+            Some(twice) => Err(RenderError::DuplicateMember {
+                id: twice.id.clone(),
+            }),
+            None => Ok(members),
+        }
+    }
+
+    /// The first lines of every rendered file. All three formats and YAML begin comments so.
+    fn header(&self) -> String {
+        format!(
+            "# Rendered from swarm.toml for {} of {}. Changes made here are lost: make them there.\n",
+            self.node,
+            self.plan.name(),
+        )
+    }
+}
