@@ -1,0 +1,212 @@
+//! What the threads of a tunnel and its callers share.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::events::{Events, Subscribers};
+use super::grace::Grace;
+use super::pump::Pump;
+use super::routes::{InterfaceRoutes, interface_error};
+use super::timer::Alarm;
+use super::tun::Tun;
+use super::udp::Sockets;
+use super::{clock, lock};
+use crate::config::{InterfaceName, PeerConfig, TunnelConfig};
+use crate::core::{Core, CoreConfig};
+use crate::error::Error;
+use crate::key::{PrivateKey, PublicKey};
+
+pub(crate) struct Shared {
+    pub(super) core: Mutex<Core>,
+    pub(super) tun: Tun,
+    pub(super) sockets: Mutex<Arc<Sockets>>,
+    pub(super) grace: Grace,
+    pub(super) subscribers: Subscribers,
+    pub(super) timer: Alarm,
+    pub(super) stopping: AtomicBool,
+    /// Readable once the tunnel stops; never read.
+    pub(super) stop: OwnedFd,
+    /// Readable when the receive thread has to take up other sockets.
+    pub(super) rebound: OwnedFd,
+    name: InterfaceName,
+    fwmark: AtomicU32,
+    /// Changes are made one at a time, with this.
+    control: Mutex<Option<Pump>>,
+    routes: Mutex<InterfaceRoutes>,
+}
+
+impl Shared {
+    /// Makes the interface and binds the port; nothing passes yet.
+    pub(crate) fn open(config: &TunnelConfig) -> Result<Arc<Self>, Error> {
+        let name = config.interface.as_str();
+        let mut seed = [0u8; 8];
+        super::fill_random(&mut seed)?;
+        let mut core_config = CoreConfig::new(config.private_key.clone());
+        core_config.mtu = config.mtu;
+        core_config.handshake_floor = config.handshake_floor;
+        let now = clock::now();
+        let core = Core::new(core_config, u64::from_ne_bytes(seed), now, clock::wall());
+
+        let sockets = Sockets::bind(config.listen_port, config.fwmark)?;
+        let tun = Tun::create(&config.interface, config.mtu)?;
+        let index = tun.index().map_err(interface_error(name, "find"))?;
+        let routes = InterfaceRoutes::new(index, name, &config.addresses, config.routes)?;
+        tun.bring_up().map_err(interface_error(name, "bring up"))?;
+
+        let event = || {
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(|error| Error::Thread(error.into()))
+        };
+        let shared = Arc::new(Self {
+            core: Mutex::new(core),
+            tun,
+            sockets: Mutex::new(Arc::new(sockets)),
+            grace: Grace::default(),
+            subscribers: Subscribers::default(),
+            timer: Alarm::new(now),
+            stopping: AtomicBool::new(false),
+            stop: event()?,
+            rebound: event()?,
+            name: config.interface.clone(),
+            fwmark: AtomicU32::new(config.fwmark),
+            control: Mutex::new(None),
+            routes: Mutex::new(routes),
+        });
+        *lock(&shared.control) = Some(Pump::new(&shared));
+        Ok(shared)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        lock(&self.sockets).port()
+    }
+
+    pub(crate) fn fwmark(&self) -> u32 {
+        self.fwmark.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        self.subscribers.subscribe()
+    }
+
+    /// Reads from the core.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Core) -> R) -> R {
+        read(&lock(&self.core))
+    }
+
+    /// Changes the core, and sends what it has to say to that.
+    fn change<R>(&self, work: impl FnOnce(&mut Core, std::time::Instant) -> R) -> R {
+        let mut control = lock(&self.control);
+        let pump = control.get_or_insert_with(|| Pump::new(self));
+        pump.turn(self, work)
+    }
+
+    pub(crate) fn add_peer(&self, config: &PeerConfig) -> Result<(), Error> {
+        let peer = config.public_key;
+        if self.read(|core| core.peer(&peer).is_some()) {
+            return Err(Error::PeerExists { peer });
+        }
+        lock(&self.routes).add(&config.allowed_ips)?;
+        self.change(|core, now| core.add_peer(config, now))
+            .inspect_err(|_| self.release_routes(&config.allowed_ips))
+    }
+
+    pub(crate) fn update_peer(&self, config: &PeerConfig) -> Result<(), Error> {
+        let peer = config.public_key;
+        let before = self
+            .read(|core| core.peer(&peer))
+            .ok_or(Error::UnknownPeer { peer })?
+            .allowed_ips;
+        lock(&self.routes).add(&config.allowed_ips)?;
+        let result = self.change(|core, now| core.update_peer(config, now));
+        self.release_routes(&before);
+        self.release_routes(&config.allowed_ips);
+        // What was in flight went by the old table.
+        self.grace.wait();
+        result
+    }
+
+    pub(crate) fn set_endpoint(&self, peer: &PublicKey, endpoint: SocketAddr) -> Result<(), Error> {
+        self.change(|core, now| core.set_endpoint(peer, endpoint, now))
+    }
+
+    pub(crate) fn remove_peer(&self, peer: &PublicKey) -> bool {
+        let prefixes = self
+            .read(|core| core.peer(peer))
+            .map(|peer| peer.allowed_ips);
+        let removed = self.change(|core, now| core.remove_peer(peer, now));
+        self.grace.wait();
+        if let Some(prefixes) = prefixes {
+            self.release_routes(&prefixes);
+        }
+        removed
+    }
+
+    pub(crate) fn set_private_key(&self, key: PrivateKey) {
+        self.change(|core, now| core.set_private_key(key, now));
+        self.grace.wait();
+    }
+
+    /// Removes the routes of those prefixes that no peer has any more.
+    fn release_routes(&self, prefixes: &[IpNet]) {
+        let unowned = self.read(|core| {
+            let unowned = prefixes.iter().filter(|prefix| !core.is_allowed(**prefix));
+            unowned.copied().collect::<Vec<_>>()
+        });
+        lock(&self.routes).remove(&unowned);
+    }
+
+    /// Moves to another port, 0 for any free one. Where that fails the old one stays.
+    pub(crate) fn set_listen_port(&self, port: u16) -> Result<u16, Error> {
+        let _one_at_a_time = lock(&self.control);
+        if port != 0 && port == self.port() {
+            return Ok(port);
+        }
+        let sockets = Arc::new(Sockets::bind(port, self.fwmark())?);
+        let port = sockets.port();
+        *lock(&self.sockets) = sockets;
+        ring(&self.rebound);
+        Ok(port)
+    }
+
+    #[cfg(feature = "uapi")]
+    pub(crate) fn set_fwmark(&self, fwmark: u32) -> Result<(), Error> {
+        let _one_at_a_time = lock(&self.control);
+        let sockets = Arc::clone(&lock(&self.sockets));
+        sockets.set_fwmark(fwmark).map_err(|source| Error::Bind {
+            port: sockets.port(),
+            source,
+        })?;
+        self.fwmark.store(fwmark, Ordering::SeqCst);
+        Ok(())
+    }
+
+    pub(crate) fn handshake_floor(&self) -> SystemTime {
+        self.read(Core::handshake_floor)
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Tells every thread to end.
+    pub(super) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        ring(&self.stop);
+        self.timer.ring();
+    }
+}
+
+fn ring(event: &OwnedFd) {
+    // It can fail only when it is about to overflow, and then it has been rung.
+    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+}
