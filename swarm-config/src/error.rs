@@ -148,14 +148,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    const LIMIT: usize = 64;
+    /// How many are told at most.
+    pub(crate) const LIMIT: usize = 64;
 
-    /// Orders problems; `None` when there are none.
-    pub(crate) fn collect(mut problems: Vec<Problem>) -> Option<Self> {
-        problems.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
-        let omitted = problems.len().saturating_sub(Self::LIMIT);
-        problems.truncate(Self::LIMIT);
-        (!problems.is_empty()).then_some(Self { problems, omitted })
+    /// Takes problems, at least one, in the order of the text.
+    pub(crate) fn new(problems: Vec<Problem>, omitted: usize) -> Self {
+        Self { problems, omitted }
     }
 
     /// The problems, in the order of the text.

@@ -49,6 +49,16 @@ impl Layout {
     /// The scrape configuration of Prometheus.
     pub const SCRAPE_YML: &str = "prometheus/scrape.yml";
 
+    /// Every path that a file is rendered to.
+    pub const RENDERED: [&str; 6] = [
+        Self::HOMESERVER_YAML,
+        Self::LOG_YAML,
+        Self::NATS_CONF,
+        Self::SCRAPE_YML,
+        Self::SERVICE,
+        Self::WG_CONF,
+    ];
+
     /// Makes the layout of a directory.
     #[must_use]
     pub fn new(root: AbsolutePath) -> Self {

@@ -13,8 +13,12 @@ use crate::value::{ByteSize, Domain, NodeId, Role, Span, SwarmName};
 /// [`resolve`](SwarmFile::resolve).
 ///
 /// It displays as a `swarm.toml` without comments that reads back as an equal value.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Two are equal when they say the same, wherever they say it.
+#[derive(Debug, Clone)]
 pub struct SwarmFile {
+    /// What was read, to tell places in it.
+    pub(crate) text: String,
     pub(crate) name: At<SwarmName>,
     pub(crate) domain: Option<At<Domain>>,
     pub(crate) network: Option<At<Ipv4Net>>,
@@ -93,6 +97,30 @@ impl SwarmFile {
     /// The nodes listed in the file, in its order. Nodes that join by invite need no entry.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeId> {
         self.nodes.iter().map(|node| &node.id.value)
+    }
+}
+
+impl PartialEq for SwarmFile {
+    fn eq(&self, other: &Self) -> bool {
+        // Taken apart, so that a new field cannot be forgotten.
+        let Self {
+            text: _,
+            name,
+            domain,
+            network,
+            network6,
+            nodes,
+            wireguard,
+            nats,
+            matrix,
+            health,
+            ca,
+        } = self;
+        (name, domain, network, network6)
+            == (&other.name, &other.domain, &other.network, &other.network6)
+            && *nodes == other.nodes
+            && (wireguard, nats) == (&other.wireguard, &other.nats)
+            && (matrix, health, ca) == (&other.matrix, &other.health, &other.ca)
     }
 }
 

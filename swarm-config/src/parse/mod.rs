@@ -12,9 +12,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use toml::de::DeTable;
 
 pub(crate) use hint::closest;
-use section::{Reading, Section};
-pub(crate) use source::At;
-use source::Source;
+use section::{Found, Section};
+pub(crate) use source::{At, Draft, Place, tell};
 
 use crate::error::{ProblemKind, Problems};
 use crate::model::{
@@ -33,12 +32,9 @@ impl SwarmFile {
     /// [`Problems`]: everything wrong in the text that can be told at once. A text that is not
     /// TOML is told by its syntax alone.
     pub fn parse(text: &str) -> Result<Self, Problems> {
-        let mut reading = Reading {
-            source: Source::new(text),
-            problems: Vec::new(),
-        };
-        let file = read(text, &mut reading);
-        match (file, Problems::collect(reading.problems)) {
+        let mut found = Vec::new();
+        let file = read(text, &mut found);
+        match (file, tell(text, found)) {
             (Some(file), None) => Ok(file),
             (None, None) => unreachable!("a text without a problem is a file"),
             (_, Some(problems)) => Err(problems),
@@ -54,61 +50,56 @@ impl FromStr for SwarmFile {
     }
 }
 
-fn read(text: &str, reading: &mut Reading<'_>) -> Option<SwarmFile> {
+fn read(text: &str, found: &mut Found) -> Option<SwarmFile> {
     if text.len() > SwarmFile::TEXT_LIMIT {
         let kind = ProblemKind::TooLong {
             length: text.len(),
             limit: SwarmFile::TEXT_LIMIT,
         };
-        reading
-            .problems
-            .push(reading.source.place(0..0).problem("", kind));
+        found.push(Place::START.problem("", kind));
         return None;
     }
     let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors.iter().take(64) {
-        let place = reading.source.place(error.span().unwrap_or(0..0));
-        let kind = ProblemKind::Syntax {
-            message: error.message().to_owned(),
-        };
-        reading.problems.push(place.problem("", kind));
-    }
     if !errors.is_empty() {
+        found.extend(errors.iter().map(|error| {
+            let place = error.span().map_or(Place::START, Place::from);
+            let message = error.message().to_owned();
+            place.problem("", ProblemKind::Syntax { message })
+        }));
         return None;
     }
 
-    let mut root = Section::root(&document, reading);
+    let mut root = Section::root(&document);
     let swarm = root
-        .table("swarm", reading)
-        .map(|section| read_swarm(section, reading));
+        .table("swarm", found)
+        .map(|section| read_swarm(section, found));
     if swarm.is_none() && !document.get_ref().contains_key("swarm") {
-        root.missing("swarm", "begin with [swarm] and name = \"…\"", reading);
+        root.missing("swarm", "begin with [swarm] and name = \"…\"", found);
     }
     let mut nodes = Vec::new();
-    if let Some(section) = root.table("nodes", reading) {
-        for (id, section) in section.entries(NodeId::parse, reading) {
-            nodes.push(read_node(id, section, reading));
+    if let Some(section) = root.table("nodes", found) {
+        for (id, section) in section.entries(NodeId::parse, found) {
+            nodes.push(read_node(id, section, found));
         }
     }
     let wireguard = root
-        .table("wireguard", reading)
-        .map(|s| read_wireguard(s, reading));
-    let nats = root.table("nats", reading).map(|s| read_nats(s, reading));
-    let matrix = root
-        .table("matrix", reading)
-        .map(|s| read_matrix(s, reading));
-    let health = root.table("health", reading).map(|mut s| {
+        .table("wireguard", found)
+        .map(|s| read_wireguard(s, found));
+    let nats = root.table("nats", found).map(|s| read_nats(s, found));
+    let matrix = root.table("matrix", found).map(|s| read_matrix(s, found));
+    let health = root.table("health", found).map(|mut s| {
         let health = HealthSection {
-            port: port(&mut s, "port", reading),
+            port: port(&mut s, "port", found),
         };
-        s.finish(reading);
+        s.finish(found);
         health
     });
-    let ca = root.table("ca", reading).map(|s| read_ca(s, reading));
-    root.finish(reading);
+    let ca = root.table("ca", found).map(|s| read_ca(s, found));
+    root.finish(found);
 
     let (name, domain, network, network6) = swarm?;
     Some(SwarmFile {
+        text: text.to_owned(),
         name: name?,
         domain,
         network,
@@ -129,114 +120,106 @@ type SwarmSection = (
     Option<At<Ipv6Net>>,
 );
 
-fn read_swarm(mut section: Section<'_>, reading: &mut Reading<'_>) -> SwarmSection {
-    let before = reading.problems.len();
-    let name = section.text("name", SwarmName::parse, reading);
-    if name.is_none() && reading.problems.len() == before {
-        section.missing(
-            "name",
-            "a short lower-case name, such as \"swarm\"",
-            reading,
-        );
+fn read_swarm(mut section: Section<'_>, found: &mut Found) -> SwarmSection {
+    let before = found.len();
+    let name = section.text("name", SwarmName::parse, found);
+    if name.is_none() && found.len() == before {
+        section.missing("name", "a short lower-case name, such as \"swarm\"", found);
     }
-    let domain = section.text("domain", Domain::parse, reading);
+    let domain = section.text("domain", Domain::parse, found);
     let network = section.text(
         "network",
         network_text::<Ipv4Net>("one such as 10.77.0.0/16"),
-        reading,
+        found,
     );
     let network6 = section.text(
         "network6",
         network_text::<Ipv6Net>("one such as fd12:3456:789a::/64"),
-        reading,
+        found,
     );
-    section.finish(reading);
+    section.finish(found);
     (name, domain, network, network6)
 }
 
-fn read_node(id: At<NodeId>, mut section: Section<'_>, reading: &mut Reading<'_>) -> NodeSection {
+fn read_node(id: At<NodeId>, mut section: Section<'_>, found: &mut Found) -> NodeSection {
     let node = NodeSection {
         id,
-        roles: section.list("roles", Role::parse, reading),
-        address: section.text("address", mesh_address, reading),
-        endpoint: section.text("endpoint", public_address, reading),
-        enroll: section.text("enroll", public_address, reading),
+        roles: section.list("roles", Role::parse, found),
+        address: section.text("address", mesh_address, found),
+        endpoint: section.text("endpoint", public_address, found),
+        enroll: section.text("enroll", public_address, found),
     };
-    section.finish(reading);
+    section.finish(found);
     node
 }
 
-fn read_wireguard(mut section: Section<'_>, reading: &mut Reading<'_>) -> WireGuardSection {
+fn read_wireguard(mut section: Section<'_>, found: &mut Found) -> WireGuardSection {
     let read = WireGuardSection {
-        port: port(&mut section, "port", reading),
-        mtu: section.number("mtu", "the MTU", 1280..=9000, reading),
-        keepalive: section.text("keepalive", within("the keepalive", 0, 65_535), reading),
+        port: port(&mut section, "port", found),
+        mtu: section.number("mtu", "the MTU", 1280..=9000, found),
+        keepalive: section.text("keepalive", within("the keepalive", 0, 65_535), found),
     };
-    section.finish(reading);
+    section.finish(found);
     read
 }
 
-fn read_nats(mut section: Section<'_>, reading: &mut Reading<'_>) -> NatsSection {
+fn read_nats(mut section: Section<'_>, found: &mut Found) -> NatsSection {
     // nats-server itself refuses a payload above 64 MiB, and every connection may hold several.
     let payload = size_within("the largest payload", 1 << 10, 64 << 20);
     let mut read = NatsSection {
-        port: port(&mut section, "port", reading),
-        monitor_port: port(&mut section, "monitor_port", reading),
-        max_payload: section.text("max_payload", payload, reading),
-        max_connections: section.number("max_connections", "the limit", 1..=1_000_000, reading),
-        write_deadline: section.text("write_deadline", within("the deadline", 1, 600), reading),
-        ping_interval: section.text("ping_interval", within("the interval", 1, 3600), reading),
+        port: port(&mut section, "port", found),
+        monitor_port: port(&mut section, "monitor_port", found),
+        max_payload: section.text("max_payload", payload, found),
+        max_connections: section.number("max_connections", "the limit", 1..=1_000_000, found),
+        write_deadline: section.text("write_deadline", within("the deadline", 1, 600), found),
+        ping_interval: section.text("ping_interval", within("the interval", 1, 3600), found),
         jetstream: JetStreamSection::default(),
     };
-    if let Some(mut jetstream) = section.table("jetstream", reading) {
+    if let Some(mut jetstream) = section.table("jetstream", found) {
         let size = size_within("the limit", 1 << 20, 1 << 50);
         read.jetstream = JetStreamSection {
-            max_memory: jetstream.text("max_memory", &size, reading),
-            max_file: jetstream.text("max_file", &size, reading),
+            max_memory: jetstream.text("max_memory", &size, found),
+            max_file: jetstream.text("max_file", &size, found),
         };
-        jetstream.finish(reading);
+        jetstream.finish(found);
     }
-    section.finish(reading);
+    section.finish(found);
     read
 }
 
-fn read_matrix(mut section: Section<'_>, reading: &mut Reading<'_>) -> MatrixSection {
+fn read_matrix(mut section: Section<'_>, found: &mut Found) -> MatrixSection {
     let upload = size_within("the largest upload", 1 << 10, 1 << 40);
     let read = MatrixSection {
-        port: port(&mut section, "port", reading),
-        client_port: port(&mut section, "client_port", reading),
-        metrics_port: port(&mut section, "metrics_port", reading),
-        max_upload: section.text("max_upload", upload, reading),
+        port: port(&mut section, "port", found),
+        client_port: port(&mut section, "client_port", found),
+        metrics_port: port(&mut section, "metrics_port", found),
+        max_upload: section.text("max_upload", upload, found),
     };
-    section.finish(reading);
+    section.finish(found);
     read
 }
 
-fn read_ca(mut section: Section<'_>, reading: &mut Reading<'_>) -> CaSection {
+fn read_ca(mut section: Section<'_>, found: &mut Found) -> CaSection {
     const DAY: u64 = 86_400;
     // A certificate that outlives a century outlives its format's dates and its algorithms.
     let lifetime = within("a lifetime", 60, 36_525 * DAY);
     let read = CaSection {
-        root_lifetime: section.text("root_lifetime", &lifetime, reading),
-        issuing_lifetime: section.text("issuing_lifetime", &lifetime, reading),
-        node_lifetime: section.text("node_lifetime", &lifetime, reading),
-        crl_lifetime: section.text("crl_lifetime", &lifetime, reading),
+        root_lifetime: section.text("root_lifetime", &lifetime, found),
+        issuing_lifetime: section.text("issuing_lifetime", &lifetime, found),
+        node_lifetime: section.text("node_lifetime", &lifetime, found),
+        crl_lifetime: section.text("crl_lifetime", &lifetime, found),
         invite_lifetime: section.text(
             "invite_lifetime",
             within("a lifetime", 60, 365 * DAY),
-            reading,
+            found,
         ),
     };
-    section.finish(reading);
+    section.finish(found);
     read
 }
 
-fn port(
-    section: &mut Section<'_>,
-    name: &'static str,
-    reading: &mut Reading<'_>,
-) -> Option<At<u16>> {
-    section.number(name, "a port", 1..=65_535, reading)
+fn port(section: &mut Section<'_>, name: &'static str, found: &mut Found) -> Option<At<u16>> {
+    section.number(name, "a port", 1..=65_535, found)
 }
 
 fn within(what: &'static str, least: u64, most: u64) -> impl Fn(&str) -> Result<Span, ValueError> {

@@ -6,15 +6,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::hint::closest;
-use super::source::{At, Place, Source};
-use crate::error::{Problem, ProblemKind};
+use super::source::{At, Draft, Place};
+use crate::error::ProblemKind;
 use crate::value::{Role, ValueError};
 
-/// Where problems are collected while a text is read.
-pub(super) struct Reading<'t> {
-    pub(super) source: Source<'t>,
-    pub(super) problems: Vec<Problem>,
-}
+/// What has been found wrong so far.
+pub(super) type Found = Vec<Draft>;
 
 /// A table that is being read.
 pub(super) struct Section<'a> {
@@ -25,12 +22,11 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(table: &'a Spanned<DeTable<'a>>, reading: &Reading<'_>) -> Self {
-        let place = reading.source.place(0..0);
+    pub(super) fn root(table: &'a Spanned<DeTable<'a>>) -> Self {
         Self {
             table: table.get_ref(),
             path: String::new(),
-            place,
+            place: Place::START,
             asked: Vec::new(),
         }
     }
@@ -60,9 +56,9 @@ impl<'a> Section<'a> {
         &self,
         name: &str,
         value: &'a Spanned<DeValue<'a>>,
-        reading: &mut Reading<'_>,
+        found: &mut Found,
     ) -> Option<Section<'a>> {
-        let place = reading.source.place(value.span());
+        let place = Place::from(value.span());
         match value.get_ref() {
             DeValue::Table(table) => Some(Section {
                 table,
@@ -71,45 +67,37 @@ impl<'a> Section<'a> {
                 asked: Vec::new(),
             }),
             other => {
-                reading
-                    .problems
-                    .push(place.problem(self.key(name), wrong_type("a table", other)));
+                found.push(place.problem(self.key(name), wrong_type("a table", other)));
                 None
             }
         }
     }
 
     /// The table under a key, when it is there.
-    pub(super) fn table(
-        &mut self,
-        name: &'static str,
-        reading: &mut Reading<'_>,
-    ) -> Option<Section<'a>> {
+    pub(super) fn table(&mut self, name: &'static str, found: &mut Found) -> Option<Section<'a>> {
         let value = self.find(name)?;
-        self.enter(name, value, reading)
+        self.enter(name, value, found)
     }
 
     /// Every key of this table as a name, with its own table, in the order of the text.
     pub(super) fn entries<T>(
         &self,
         parse: fn(&str) -> Result<T, ValueError>,
-        reading: &mut Reading<'_>,
+        found: &mut Found,
     ) -> Vec<(At<T>, Section<'a>)> {
         let mut rows: Vec<_> = self.table.iter().collect();
         rows.sort_by_key(|(key, _)| key.span().start);
         let mut entries = Vec::new();
         for (key, value) in rows {
-            let place = reading.source.place(key.span());
+            let place = Place::from(key.span());
             let name = parse(key.get_ref());
-            let section = self.enter(key.get_ref(), value, reading);
+            let section = self.enter(key.get_ref(), value, found);
             match (name, section) {
                 (Ok(value), Some(section)) => entries.push((At { value, place }, section)),
                 (Ok(_), None) => {}
                 (Err(error), _) => {
                     let kind = ProblemKind::Value(error);
-                    reading
-                        .problems
-                        .push(place.problem(self.key(key.get_ref()), kind));
+                    found.push(place.problem(self.key(key.get_ref()), kind));
                 }
             }
         }
@@ -121,10 +109,10 @@ impl<'a> Section<'a> {
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
-        reading: &mut Reading<'_>,
+        found: &mut Found,
     ) -> Option<At<T>> {
         let value = self.find(name)?;
-        let place = reading.source.place(value.span());
+        let place = Place::from(value.span());
         let kind = match value.get_ref() {
             DeValue::String(text) => match parse(text) {
                 Ok(value) => return Some(At { value, place }),
@@ -132,7 +120,7 @@ impl<'a> Section<'a> {
             },
             other => wrong_type("a string", other),
         };
-        reading.problems.push(place.problem(self.key(name), kind));
+        found.push(place.problem(self.key(name), kind));
         None
     }
 
@@ -142,10 +130,10 @@ impl<'a> Section<'a> {
         name: &'static str,
         what: &'static str,
         bounds: RangeInclusive<u64>,
-        reading: &mut Reading<'_>,
+        found: &mut Found,
     ) -> Option<At<T>> {
         let value = self.find(name)?;
-        let place = reading.source.place(value.span());
+        let place = Place::from(value.span());
         let problem = match value.get_ref() {
             DeValue::Integer(integer) => {
                 let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -160,18 +148,16 @@ impl<'a> Section<'a> {
                 place.problem(self.key(name), kind)
             }
             other => {
-                let mut problem =
-                    place.problem(self.key(name), wrong_type("a whole number", other));
-                if other
-                    .as_str()
-                    .is_some_and(|text| text.parse::<u64>().is_ok())
-                {
-                    problem.hint = Some("write the number without quotes".to_owned());
+                let problem = place.problem(self.key(name), wrong_type("a whole number", other));
+                match other.as_str() {
+                    Some(text) if text.parse::<u64>().is_ok() => {
+                        problem.hint("write the number without quotes")
+                    }
+                    _ => problem,
                 }
-                problem
             }
         };
-        reading.problems.push(problem);
+        found.push(problem);
         None
     }
 
@@ -180,23 +166,23 @@ impl<'a> Section<'a> {
         &mut self,
         name: &'static str,
         parse: fn(&str) -> Result<T, ValueError>,
-        reading: &mut Reading<'_>,
+        found: &mut Found,
     ) -> Option<Vec<At<T>>> {
         let value = self.find(name)?;
         let DeValue::Array(array) = value.get_ref() else {
-            let place = reading.source.place(value.span());
+            let place = Place::from(value.span());
             let kind = wrong_type("a list of strings", value.get_ref());
-            let mut problem = place.problem(self.key(name), kind);
-            if let Some(text) = value.get_ref().as_str().filter(|text| text.len() <= 63) {
-                problem.hint = Some(format!("write [{text:?}]"));
-            }
-            reading.problems.push(problem);
+            let problem = place.problem(self.key(name), kind);
+            found.push(match value.get_ref().as_str() {
+                Some(text) if text.len() <= 63 => problem.hint(format!("write [{text:?}]")),
+                _ => problem,
+            });
             return None;
         };
         let mut list: Vec<At<T>> = Vec::new();
         // More entries than this are reported, not compared with each other.
         for item in array.iter().take(64) {
-            let place = reading.source.place(item.span());
+            let place = Place::from(item.span());
             let kind = match item.get_ref() {
                 DeValue::String(text) => match parse(text) {
                     Ok(value) if list.iter().all(|other| other.value != value) => {
@@ -208,7 +194,7 @@ impl<'a> Section<'a> {
                 },
                 other => wrong_type("a string", other),
             };
-            reading.problems.push(place.problem(self.key(name), kind));
+            found.push(place.problem(self.key(name), kind));
         }
         if array.len() > 64 {
             let (least, most) = ("0".to_owned(), "64".to_owned());
@@ -217,37 +203,36 @@ impl<'a> Section<'a> {
                 least,
                 most,
             });
-            let place = reading.source.place(value.span());
-            reading.problems.push(place.problem(self.key(name), kind));
+            let place = Place::from(value.span());
+            found.push(place.problem(self.key(name), kind));
         }
         Some(list)
     }
 
     /// Says that a key is missing.
-    pub(super) fn missing(&self, name: &'static str, hint: &str, reading: &mut Reading<'_>) {
-        let mut problem = self.place.problem(self.key(name), ProblemKind::Missing);
-        problem.found = None;
-        problem.hint = Some(hint.to_owned());
-        reading.problems.push(problem);
+    pub(super) fn missing(&self, name: &'static str, hint: &str, found: &mut Found) {
+        let problem = self.place.problem(self.key(name), ProblemKind::Missing);
+        found.push(problem.hint(hint).without_text());
     }
 
     /// Reports every key that nobody asked for.
-    pub(super) fn finish(self, reading: &mut Reading<'_>) {
+    pub(super) fn finish(self, found: &mut Found) {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if self.asked.contains(&name) {
                 continue;
             }
-            let place = reading.source.place(key.span());
-            let mut problem = place.problem(self.key(name), ProblemKind::UnknownKey);
-            problem.hint = Some(match closest(name, self.asked.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None if self.path.is_empty() && matches!(name, Role::HUB | Role::EDGE) => {
-                    format!("a node is written [nodes.<id>] with roles = [\"{name}\"]")
-                }
-                None => format!("known here: {}", self.asked.join(", ")),
-            });
-            reading.problems.push(problem);
+            let place = Place::from(key.span());
+            let problem = place.problem(self.key(name), ProblemKind::UnknownKey);
+            found.push(
+                problem.hint(match closest(name, self.asked.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if self.path.is_empty() && matches!(name, Role::HUB | Role::EDGE) => {
+                        format!("a node is written [nodes.<id>] with roles = [\"{name}\"]")
+                    }
+                    None => format!("known here: {}", self.asked.join(", ")),
+                }),
+            );
         }
     }
 }

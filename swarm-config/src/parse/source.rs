@@ -1,29 +1,15 @@
-//! Places in a text.
+//! Places in a text, and what is told of them.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
-use crate::error::{Problem, ProblemKind};
+use crate::error::{Problem, ProblemKind, Problems};
 
-/// Where a value stands, and what stands there.
-#[derive(Debug, Clone)]
+/// A range of bytes in a text. Line and column are counted only for what is told.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    line: usize,
-    column: usize,
-    found: Option<String>,
-}
-
-impl Place {
-    /// Makes a problem of this place.
-    pub(crate) fn problem(&self, key: impl Into<String>, kind: ProblemKind) -> Problem {
-        Problem {
-            line: self.line,
-            column: self.column,
-            key: key.into(),
-            kind,
-            found: self.found.clone(),
-            hint: None,
-        }
-    }
+    start: usize,
+    end: usize,
 }
 
 /// A value and the place where it was written. Two are equal when the values are.
@@ -33,71 +19,117 @@ pub(crate) struct At<T> {
     pub(crate) place: Place,
 }
 
+/// A problem whose place is not counted out yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    place: Place,
+    key: String,
+    kind: ProblemKind,
+    hint: Option<String>,
+    shows_text: bool,
+}
+
 impl<T: PartialEq> PartialEq for At<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
 }
 
-/// A text that knows where its lines begin.
-pub(crate) struct Source<'t> {
-    text: &'t str,
-    starts: Vec<usize>,
+impl Place {
+    /// The beginning of a text.
+    pub(crate) const START: Self = Self { start: 0, end: 0 };
+
+    /// Makes a problem of this place.
+    pub(crate) fn problem(self, key: impl Into<String>, kind: ProblemKind) -> Draft {
+        Draft {
+            place: self,
+            key: key.into(),
+            kind,
+            hint: None,
+            shows_text: true,
+        }
+    }
 }
 
-impl<'t> Source<'t> {
-    const FOUND_LIMIT: usize = 80;
-
-    pub(crate) fn new(text: &'t str) -> Self {
-        let after_breaks = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, b)| *b == b'\n')
-            .map(|(i, _)| i + 1);
+impl From<Range<usize>> for Place {
+    fn from(span: Range<usize>) -> Self {
         Self {
-            text,
-            starts: std::iter::once(0).chain(after_breaks).collect(),
+            start: span.start,
+            end: span.end,
         }
+    }
+}
+
+impl Draft {
+    /// The same with a hint.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
-    /// The place of a range of bytes. Only its beginning counts for line and column.
-    pub(crate) fn place(&self, span: Range<usize>) -> Place {
-        let start = floor_char_boundary(self.text, span.start);
-        let line = self.starts.partition_point(|begin| *begin <= start);
-        // The first line begins at 0, so at least one line begins at or before any place.
-        let line_text = &self.text[self.starts[line - 1]..start];
-        // One line may be the whole text: a column is counted up to a bound only.
-        let column = line_text.chars().take(100_000).count() + 1;
-        Place {
-            line,
-            column,
-            found: self.found(start, span.end),
-        }
+    /// The same without the text that stands there: the problem is what does not.
+    pub(crate) fn without_text(mut self) -> Self {
+        self.shows_text = false;
+        self
     }
 
-    fn found(&self, start: usize, end: usize) -> Option<String> {
-        let end = floor_char_boundary(self.text, end.max(start));
-        let text = self.text[start..end].trim();
-        let first = text.lines().next().unwrap_or_default();
-        let mut found: String = first.chars().take(Self::FOUND_LIMIT).collect();
-        if found.is_empty() {
-            return None;
-        }
-        if found.len() < text.len() {
-            found.push('…');
-        }
-        // A string is shown by what it holds: its quotes would be escaped once more.
-        let unquoted = ['"', '\''].iter().find_map(|quote| {
-            found
-                .strip_prefix(*quote)?
-                .strip_suffix(*quote)
-                .filter(|inner| !inner.contains(*quote))
-        });
-        match unquoted {
-            Some(inner) => Some(inner.to_owned()),
-            None => Some(found),
+    fn tell(self, text: &str) -> Problem {
+        let start = floor_char_boundary(text, self.place.start);
+        let before = &text[..start];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Problem {
+            line: before.bytes().filter(|b| *b == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            key: self.key,
+            kind: self.kind,
+            found: if self.shows_text {
+                found(text, start, self.place.end)
+            } else {
+                None
+            },
+            hint: self.hint,
         }
     }
+}
+
+/// Tells problems in the order of the text; `None` when there are none.
+pub(crate) fn tell(text: &str, mut drafts: Vec<Draft>) -> Option<Problems> {
+    if drafts.is_empty() {
+        return None;
+    }
+    // At one place the outer key comes first: it is the shorter one.
+    drafts.sort_by_cached_key(|draft| {
+        (
+            draft.place.start,
+            Reverse(draft.place.end),
+            draft.key.clone(),
+        )
+    });
+    let omitted = drafts.len().saturating_sub(Problems::LIMIT);
+    drafts.truncate(Problems::LIMIT);
+    let problems = drafts.into_iter().map(|draft| draft.tell(text)).collect();
+    Some(Problems::new(problems, omitted))
+}
+
+/// The first line of what stands in a range, shortened.
+fn found(text: &str, start: usize, end: usize) -> Option<String> {
+    const LIMIT: usize = 80;
+    let end = floor_char_boundary(text, end.max(start));
+    let text = text[start..end].trim();
+    let first = text.lines().next().unwrap_or_default();
+    let mut found: String = first.chars().take(LIMIT).collect();
+    if found.is_empty() {
+        return None;
+    }
+    if found.len() < text.len() {
+        found.push('…');
+    }
+    // A string is shown by what it holds: its quotes would be escaped once more.
+    let unquoted = ['"', '\''].iter().find_map(|quote| {
+        let inner = found.strip_prefix(*quote)?.strip_suffix(*quote)?;
+        (!inner.contains(*quote)).then(|| inner.to_owned())
+    });
+    Some(unquoted.unwrap_or(found))
 }
 
 fn floor_char_boundary(text: &str, index: usize) -> usize {
@@ -114,8 +146,10 @@ mod tests {
     use super::*;
 
     fn place(text: &str, span: Range<usize>) -> (usize, usize, Option<String>) {
-        let place = Source::new(text).place(span);
-        (place.line, place.column, place.found)
+        let problem = Place::from(span)
+            .problem("", ProblemKind::UnknownKey)
+            .tell(text);
+        (problem.line, problem.column, problem.found)
     }
 
     #[test]

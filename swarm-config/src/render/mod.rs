@@ -11,6 +11,7 @@ mod systemd;
 mod wireguard;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::layout::Layout;
 use crate::member::Member;
@@ -29,6 +30,18 @@ pub struct RenderedFile {
     pub contents: String,
     /// Permission bits, such as `0o600`.
     pub mode: u32,
+}
+
+impl RenderedFile {
+    /// Makes a file of something that lies on a disk already, to compare or lint it.
+    #[must_use]
+    pub fn new(path: &'static str, contents: String, mode: u32) -> Self {
+        Self {
+            path,
+            contents,
+            mode,
+        }
+    }
 }
 
 /// The reason why a file cannot be rendered.
@@ -62,6 +75,30 @@ pub enum RenderError {
         other: NodeId,
         /// Their name on the bus.
         user: NatsUser,
+    },
+    /// A member has no address in the mesh.
+    #[error("{id} has no address in the mesh")]
+    NoAddress {
+        /// The member.
+        id: NodeId,
+    },
+    /// Two members have the same address: WireGuard would give it to one of both.
+    #[error("{id} and {other} have the same address, {address}")]
+    DuplicateAddress {
+        /// One member.
+        id: NodeId,
+        /// The other member.
+        other: NodeId,
+        /// Their address.
+        address: IpAddr,
+    },
+    /// Two members have the same WireGuard key: they would be one peer.
+    #[error("{id} and {other} have the same WireGuard key")]
+    DuplicateKey {
+        /// One member.
+        id: NodeId,
+        /// The other member.
+        other: NodeId,
     },
     /// A member's permissions are wider or narrower than NATS would take them to be.
     #[error("the bus permissions of {id} cannot be written: {reason}")]

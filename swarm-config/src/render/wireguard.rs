@@ -1,5 +1,6 @@
 //! `wg0.conf`, for wg-quick.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -7,6 +8,7 @@ use ipnet::IpNet;
 
 use super::{RenderError, RenderedFile, Renderer};
 use crate::layout::Layout;
+use crate::member::Member;
 
 impl Renderer<'_> {
     /// Renders the tunnel for wg-quick.
@@ -19,6 +21,7 @@ impl Renderer<'_> {
     /// [`RenderError`].
     pub fn wireguard(&self) -> Result<RenderedFile, RenderError> {
         let members = self.sorted_members()?;
+        check_members(&members)?;
         let me = members
             .iter()
             .find(|member| member.id == *self.node)
@@ -61,6 +64,34 @@ impl Renderer<'_> {
             mode: 0o600,
         })
     }
+}
+
+/// Each member has addresses and a key, and none of them is another's.
+fn check_members(members: &[&Member]) -> Result<(), RenderError> {
+    let (mut addresses, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    for member in members {
+        let id = || member.id.clone();
+        if member.addresses.is_empty() {
+            return Err(RenderError::NoAddress { id: id() });
+        }
+        if let Some(other) = keys.insert(&member.wireguard_public_key, *member) {
+            return Err(RenderError::DuplicateKey {
+                id: other.id.clone(),
+                other: id(),
+            });
+        }
+        for address in &member.addresses {
+            if let Some(other) = addresses.insert(*address, *member) {
+                let (other, id) = (id(), other.id.clone());
+                return Err(RenderError::DuplicateAddress {
+                    id,
+                    other,
+                    address: *address,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn own_addresses<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {

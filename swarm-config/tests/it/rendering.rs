@@ -120,3 +120,27 @@ fn two_members_of_one_name_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn members_without_an_address_or_key_of_their_own_are_no_peers() {
+    let (plan, layout, node) = (plan(), layout("/opt/sovereign-swarm"), id("command0"));
+    let refuse = |change: fn(&mut Vec<swarm_config::Member>)| {
+        let mut members = members(&plan);
+        change(&mut members);
+        let renderer = Renderer::new(&plan, &layout, &node, &members);
+        assert!(renderer.nats().is_ok(), "the bus is not held up by it");
+        renderer.wireguard().unwrap_err().to_string()
+    };
+    assert_eq!(
+        refuse(|m| m[0].addresses.clear()),
+        "edge2 has no address in the mesh"
+    );
+    assert_eq!(
+        refuse(|m| m[0].addresses = m[2].addresses.clone()),
+        "edge1 and edge2 have the same address, 10.77.0.21"
+    );
+    assert_eq!(
+        refuse(|m| m[0].wireguard_public_key = m[2].wireguard_public_key.clone()),
+        "edge1 and edge2 have the same WireGuard key"
+    );
+}
