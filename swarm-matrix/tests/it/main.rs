@@ -1,0 +1,13 @@
+//! Against a real Synapse, started here, one for the binary.
+#![cfg(feature = "client")]
+
+mod fuzz_replay;
+mod independent;
+mod login;
+mod mesh;
+mod outage;
+mod quarantine;
+mod rooms;
+mod swarm;
+mod synapse;
+mod tls;
