@@ -16,10 +16,14 @@ mod timestamp;
 mod trust;
 pub mod verify;
 
+#[cfg(feature = "enroll")]
+pub mod enroll;
 #[cfg(feature = "front")]
 pub mod front;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 
