@@ -1,0 +1,42 @@
+//! Ids that no other message has.
+
+use crate::MessageId;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes ids: 96 random bits once, then a number.
+pub(super) struct IdSource {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl IdSource {
+    pub(super) fn new() -> Self {
+        let random: [u8; 12] = random_bytes();
+        Self {
+            prefix: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn next(&self) -> MessageId {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        MessageId::parse(&format!("{}-{number:x}", self.prefix))
+            .expect("hexadecimal digits and a hyphen are an id")
+    }
+
+    /// A token that cannot be guessed.
+    pub(super) fn token(&self) -> String {
+        let random: [u8; 10] = random_bytes();
+        random.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    bytes
+}
+
+pub(super) fn random_u32() -> u32 {
+    u32::from_ne_bytes(random_bytes())
+}

@@ -1,0 +1,340 @@
+//! What waits to be sent.
+//!
+//! Two lanes lead to one buffer. The connection's own operations go straight there. What users
+//! publish does too, except while the connection replaces another: then it is held until the
+//! server has everything that was published before, so that the order stays.
+
+use super::lock;
+use bytes::{BufMut, BytesMut};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use crate::wire::encode;
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// The connection itself.
+    Control,
+    /// Users.
+    User,
+}
+
+/// Why users cannot send here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too much waits already.
+    Full { pending: usize, capacity: usize },
+    /// Another connection has taken over.
+    Moved,
+    /// The connection has ended.
+    Closed,
+}
+
+pub(crate) struct Outbound {
+    state: Mutex<State>,
+    wake: Notify,
+    capacity: usize,
+}
+
+struct State {
+    ready: BytesMut,
+    held: Option<Held>,
+    /// How many bytes the writer took and has not written yet.
+    writing: usize,
+    pongs: VecDeque<Option<oneshot::Sender<()>>>,
+    retired: bool,
+    closing: bool,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: BytesMut,
+    pongs: Vec<oneshot::Sender<()>>,
+}
+
+/// What the writer is to do next.
+pub(super) enum Work {
+    Write(BytesMut),
+    Wait,
+    Finish,
+}
+
+impl Outbound {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                ready: BytesMut::new(),
+                held: None,
+                writing: 0,
+                pongs: VecDeque::new(),
+                retired: false,
+                closing: false,
+                closed: false,
+            }),
+            wake: Notify::new(),
+            capacity,
+        }
+    }
+
+    /// Sends an operation of the connection itself. There are few, and they are small.
+    pub(crate) fn control(&self, write: impl FnOnce(&mut BytesMut)) {
+        let mut state = lock(&self.state);
+        if !state.closed {
+            write(&mut state.ready);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends what a user publishes; `size` is about how many bytes it takes.
+    pub(crate) fn user(
+        &self,
+        size: usize,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let pending = state.pending();
+        if pending > 0 && pending + size > self.capacity {
+            return Err(Refusal::Full {
+                pending,
+                capacity: self.capacity,
+            });
+        }
+        match &mut state.held {
+            Some(held) => write(&mut held.bytes),
+            None => write(&mut state.ready),
+        }
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Sends an answer to what came by this connection, which only this one may answer: it passes
+    /// after others have been told to move.
+    pub(crate) fn answer(
+        &self,
+        size: usize,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        if state.closed || state.closing {
+            return Err(Refusal::Closed);
+        }
+        let pending = state.pending();
+        if pending > 0 && pending + size > self.capacity {
+            return Err(Refusal::Full {
+                pending,
+                capacity: self.capacity,
+            });
+        }
+        write(&mut state.ready);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Sends a `PING`. What is returned resolves when its `PONG` is there: the server has handled
+    /// everything of this lane before it.
+    pub(crate) fn ping(&self, lane: Lane) -> Result<oneshot::Receiver<()>, Refusal> {
+        let (pong, answered) = oneshot::channel();
+        let mut state = lock(&self.state);
+        if lane == Lane::User {
+            state.check_open()?;
+        } else if state.closed {
+            return Err(Refusal::Closed);
+        }
+        match &mut state.held {
+            Some(held) if lane == Lane::User => {
+                held.bytes.put_slice(encode::PING);
+                held.pongs.push(pong);
+            }
+            _ => {
+                state.ready.put_slice(encode::PING);
+                state.pongs.push_back(Some(pong));
+            }
+        }
+        drop(state);
+        self.wake.notify_one();
+        Ok(answered)
+    }
+
+    /// Asks whether the line lives; whatever comes back is proof.
+    pub(super) fn probe(&self) {
+        let mut state = lock(&self.state);
+        if !state.closed {
+            state.ready.put_slice(encode::PING);
+            state.pongs.push_back(None);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Tells who waits for the oldest `PING`; says whether there was one.
+    pub(super) fn handle_pong(&self) -> bool {
+        let pong = lock(&self.state).pongs.pop_front();
+        match pong {
+            Some(waiting) => {
+                if let Some(waiting) = waiting {
+                    let _ = waiting.send(());
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// From now on holds what users publish.
+    pub(crate) fn hold(&self) {
+        lock(&self.state).held.get_or_insert_default();
+    }
+
+    /// Sends what was held, and holds no more.
+    pub(crate) fn release(&self) {
+        let mut state = lock(&self.state);
+        if let Some(held) = state.held.take() {
+            state.ready.extend_from_slice(&held.bytes);
+            state.pongs.extend(held.pongs.into_iter().map(Some));
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// From now on tells users to move to another connection.
+    pub(crate) fn retire(&self) {
+        lock(&self.state).retired = true;
+    }
+
+    /// Ends the connection in order, after what waits is written.
+    pub(crate) fn finish(&self) {
+        lock(&self.state).closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Drops everything; those who wait are told.
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.ready = BytesMut::new();
+        state.held = None;
+        state.writing = 0;
+        state.pongs.clear();
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        lock(&self.state).pending()
+    }
+
+    /// Takes what is ready. `last` is the buffer that was written before, to be used again.
+    pub(super) fn take(&self, mut last: BytesMut) -> Work {
+        let mut state = lock(&self.state);
+        state.writing = 0;
+        if state.ready.is_empty() {
+            return match state.closing || state.closed {
+                true => Work::Finish,
+                false => Work::Wait,
+            };
+        }
+        // One large burst should not hold its memory for the life of the connection.
+        if last.capacity() > 1 << 20 {
+            last = BytesMut::new();
+        }
+        last.clear();
+        let ready = std::mem::replace(&mut state.ready, last);
+        state.writing = ready.len();
+        Work::Write(ready)
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl State {
+    fn pending(&self) -> usize {
+        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
+        self.ready.len() + held + self.writing
+    }
+
+    fn check_open(&self) -> Result<(), Refusal> {
+        if self.retired {
+            Err(Refusal::Moved)
+        } else if self.closed || self.closing {
+            Err(Refusal::Closed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(text: &'static str) -> impl FnOnce(&mut BytesMut) {
+        move |to| to.put_slice(text.as_bytes())
+    }
+
+    fn taken(out: &Outbound) -> String {
+        match out.take(BytesMut::new()) {
+            Work::Write(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            Work::Wait => String::new(),
+            Work::Finish => panic!("closed"),
+        }
+    }
+
+    #[test]
+    fn what_is_held_comes_after_what_was_not() {
+        let out = Outbound::new(100);
+        out.hold();
+        out.user(1, put("user")).unwrap();
+        let mut flushed = out.ping(Lane::User).unwrap();
+        let mut barrier = out.ping(Lane::Control).unwrap();
+        assert_eq!(taken(&out), "PING\r\n");
+        assert!(out.handle_pong());
+        assert_eq!(barrier.try_recv(), Ok(()));
+        assert!(!out.handle_pong(), "a pong nobody asked for");
+        out.release();
+        assert_eq!(taken(&out), "userPING\r\n");
+        assert!(out.handle_pong());
+        assert_eq!(flushed.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_takes_again_when_written() {
+        let out = Outbound::new(10);
+        out.user(8, put("12345678")).unwrap();
+        let full = Refusal::Full {
+            pending: 8,
+            capacity: 10,
+        };
+        assert_eq!(out.user(3, put("abc")), Err(full));
+        assert_eq!(taken(&out), "12345678");
+        assert_eq!(out.user(3, put("abc")), Err(full), "still being written");
+        assert!(matches!(out.take(BytesMut::new()), Work::Wait));
+        out.user(3, put("abc")).unwrap();
+    }
+
+    #[test]
+    fn a_message_larger_than_the_queue_gets_in_alone() {
+        let out = Outbound::new(2);
+        out.user(3, put("abc")).unwrap();
+        assert!(out.user(1, put("x")).is_err());
+    }
+
+    #[test]
+    fn a_retired_connection_takes_answers_but_nothing_new() {
+        let out = Outbound::new(100);
+        out.retire();
+        assert_eq!(out.user(1, put("x")), Err(Refusal::Moved));
+        out.answer(1, put("y")).unwrap();
+        out.finish();
+        assert_eq!(taken(&out), "y");
+        assert!(matches!(out.take(BytesMut::new()), Work::Finish));
+    }
+}

@@ -1,0 +1,255 @@
+//! Answers that are awaited: one subscription for all, told apart by the last token.
+
+use super::lock;
+use crate::wire::Delivery;
+use crate::{Pattern, Token};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, oneshot};
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// An answer came.
+    Message(Delivery),
+    /// The server does not permit the request.
+    Denied,
+}
+
+#[derive(Clone)]
+pub(crate) struct Replies(Arc<Inner>);
+
+struct Inner {
+    prefix: String,
+    next: AtomicU64,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    closed: bool,
+    entries: HashMap<u64, Entry>,
+}
+
+struct Entry {
+    /// Where the request was published, by which the server names it when it denies it.
+    subject: String,
+    to: To,
+}
+
+enum To {
+    One(oneshot::Sender<Answer>),
+    Many(mpsc::Sender<Answer>),
+}
+
+impl Replies {
+    pub(super) fn new(node: &Token, token: &str) -> Self {
+        Self(Arc::new(Inner {
+            prefix: format!("_INBOX_{node}.{token}."),
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn pattern(&self) -> Pattern {
+        Pattern::parse(&format!("{}*", self.0.prefix))
+            .expect("a token within its length makes a pattern")
+    }
+
+    /// Makes room for one answer to what is published to `subject`.
+    pub(crate) fn expect(&self, subject: &str) -> Expected {
+        let (to, from) = oneshot::channel();
+        Expected {
+            place: self.place(subject, To::One(to)),
+            from,
+        }
+    }
+
+    /// Makes room for up to `count` answers.
+    pub(crate) fn expect_many(&self, subject: &str, count: usize) -> ExpectedMany {
+        let (to, from) = mpsc::channel(count);
+        ExpectedMany {
+            place: self.place(subject, To::Many(to)),
+            from,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0.waiting).entries.is_empty()
+    }
+
+    fn place(&self, subject: &str, to: To) -> Place {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = lock(&self.0.waiting);
+        if !waiting.closed {
+            let subject = subject.to_owned();
+            waiting.entries.insert(number, Entry { subject, to });
+        }
+        Place {
+            replies: self.clone(),
+            number,
+        }
+    }
+
+    pub(super) fn deliver(&self, delivery: Delivery) {
+        let number = delivery
+            .subject
+            .strip_prefix(&self.0.prefix)
+            .and_then(|token| u64::from_str_radix(token, 16).ok());
+        let Some(number) = number else { return };
+        let mut waiting = lock(&self.0.waiting);
+        match waiting.entries.get(&number).map(|entry| &entry.to) {
+            Some(To::Many(to)) => {
+                // Who asks for so many answers makes room for as many; more are nobody's.
+                let _ = to.try_send(Answer::Message(delivery));
+            }
+            Some(To::One(_)) => {
+                if let Some(Entry {
+                    to: To::One(to), ..
+                }) = waiting.entries.remove(&number)
+                {
+                    let _ = to.send(Answer::Message(delivery));
+                }
+            }
+            // The answer came after its time.
+            None => {}
+        }
+    }
+
+    /// Tells all who wait for answers to what was published to a subject that it was denied.
+    pub(super) fn deny(&self, subject: &str) {
+        let mut waiting = lock(&self.0.waiting);
+        let denied: Vec<u64> = waiting
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.subject == subject)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in denied {
+            match waiting.entries.remove(&number).map(|entry| entry.to) {
+                Some(To::One(to)) => drop(to.send(Answer::Denied)),
+                Some(To::Many(to)) => drop(to.try_send(Answer::Denied)),
+                None => {}
+            }
+        }
+    }
+
+    /// Ends all waiting: no answer can come any more.
+    pub(super) fn close(&self) {
+        let mut waiting = lock(&self.0.waiting);
+        waiting.closed = true;
+        waiting.entries.clear();
+    }
+}
+
+/// A place in the table, given back when nobody waits any more.
+struct Place {
+    replies: Replies,
+    number: u64,
+}
+
+impl Place {
+    fn inbox(&self) -> String {
+        format!("{}{:x}", self.replies.0.prefix, self.number)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.replies.0.waiting).entries.remove(&self.number);
+    }
+}
+
+/// One answer, awaited.
+pub(crate) struct Expected {
+    place: Place,
+    from: oneshot::Receiver<Answer>,
+}
+
+impl Expected {
+    /// Where the answer is to be sent.
+    pub(crate) fn inbox(&self) -> String {
+        self.place.inbox()
+    }
+
+    /// Waits for the answer; `None` when the connection ends before.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        (&mut self.from).await.ok()
+    }
+
+    /// Says whether the server denied the request so far.
+    pub(crate) fn is_denied(&mut self) -> bool {
+        matches!(self.from.try_recv(), Ok(Answer::Denied))
+    }
+}
+
+/// Several answers, awaited.
+pub(crate) struct ExpectedMany {
+    place: Place,
+    from: mpsc::Receiver<Answer>,
+}
+
+impl ExpectedMany {
+    /// Where the answers are to be sent.
+    pub(crate) fn inbox(&self) -> String {
+        self.place.inbox()
+    }
+
+    /// Waits for the next answer; `None` when the connection ends before.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        self.from.recv().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Headers;
+
+    fn answer_to(inbox: String) -> Delivery {
+        Delivery {
+            sid: 1,
+            subject: inbox,
+            reply: None,
+            status: None,
+            description: String::new(),
+            headers: Headers::new(),
+            payload: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn an_abandoned_request_leaves_nothing_behind() {
+        let replies = Replies::new(&Token::from_static("n"), "t");
+        let expected = replies.expect("a.b");
+        let inbox = expected.inbox();
+        assert!(!replies.is_empty());
+        drop(expected);
+        assert!(replies.is_empty());
+        replies.deliver(answer_to(inbox));
+        replies.deliver(answer_to("_INBOX_n.t.zz".into()));
+        replies.deliver(answer_to("elsewhere".into()));
+    }
+
+    #[tokio::test]
+    async fn a_denial_reaches_those_who_asked_there_and_nobody_else() {
+        let replies = Replies::new(&Token::from_static("n"), "t");
+        let mut denied = replies.expect("a.b");
+        let mut other = replies.expect("a.c");
+        replies.deny("a.b");
+        assert!(matches!(denied.answer().await, Some(Answer::Denied)));
+        replies.deliver(answer_to(other.inbox()));
+        assert!(matches!(other.answer().await, Some(Answer::Message(_))));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_connection_ends_the_waiting() {
+        let replies = Replies::new(&Token::from_static("n"), "t");
+        let mut before = replies.expect("a.b");
+        replies.close();
+        let mut after = replies.expect("a.b");
+        assert!(before.answer().await.is_none());
+        assert!(after.answer().await.is_none());
+    }
+}

@@ -1,0 +1,353 @@
+//! Publishing, in three strengths.
+
+use super::link::{Answer, Lane, Link, Refusal, RoundTripError};
+use super::statistics::count;
+use super::{Client, FlushError, PublishError};
+use crate::codec::Codec;
+use crate::envelope::{ID, SCHEMA};
+use crate::wire::encode;
+use crate::{Delivery, Headers, MessageId, Subject, Topic};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The message waits to be sent. It is lost if the connection breaks before the server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "queued is not sent"]
+pub struct Queued {
+    /// The id that it bears.
+    pub id: MessageId,
+}
+
+/// The server has the message and passed it on to everyone who was subscribed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flushed {
+    /// The id that it bears.
+    pub id: MessageId,
+}
+
+/// A stream keeps the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The id that it bears.
+    pub id: MessageId,
+    /// Which stream.
+    pub stream: String,
+    /// Its number there.
+    pub sequence: u64,
+    /// Whether the stream had a message of this id already, and kept that one.
+    pub duplicate: bool,
+}
+
+/// A message about to be published; made by [`Client::message`].
+#[must_use = "a message is published by `queue`, `flush` or `store`"]
+pub struct Outgoing<'a, T> {
+    client: &'a Client,
+    subject: Subject,
+    headers: Headers,
+    id: MessageId,
+    payload: Bytes,
+    within: Duration,
+    topic: std::marker::PhantomData<fn() -> T>,
+}
+
+impl Client {
+    /// Prepares a message, to give it an id, headers or a time limit of its own.
+    ///
+    /// # Errors
+    /// [`PublishError::Encode`].
+    pub fn message<T: Topic>(
+        &self,
+        topic: &T,
+        payload: &T::Payload,
+    ) -> Result<Outgoing<'_, T>, PublishError> {
+        let mut headers = Headers::new();
+        if T::SCHEMA != 1 {
+            headers.set(SCHEMA, &T::SCHEMA.to_string())?;
+        }
+        Ok(Outgoing {
+            client: self,
+            subject: topic.subject(),
+            headers,
+            id: self.core.ids.next(),
+            payload: T::Codec::encode(payload)?,
+            within: self.core.options.timeout,
+            topic: std::marker::PhantomData,
+        })
+    }
+
+    /// Publishes without waiting: the message is on its way when this returns, no more.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it was not taken. A refusal by the server comes later, by
+    /// [`denials`](Self::denials).
+    pub fn publish<T: Topic>(
+        &self,
+        topic: &T,
+        payload: &T::Payload,
+    ) -> Result<Queued, PublishError> {
+        self.message(topic, payload)?.queue()
+    }
+
+    /// Publishes and waits until the server has passed the message on.
+    ///
+    /// # Errors
+    /// [`PublishError`]; [`Denied`](PublishError::Denied) when this user may not.
+    pub async fn publish_flushed<T: Topic>(
+        &self,
+        topic: &T,
+        payload: &T::Payload,
+    ) -> Result<Flushed, PublishError> {
+        self.message(topic, payload)?.flush().await
+    }
+
+    /// Publishes and waits until a stream keeps the message. If the connection breaks meanwhile, it
+    /// is sent again with the same id.
+    ///
+    /// Compiles only for topics that are [`Delivery::Stored`].
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish_stored<T: Topic>(
+        &self,
+        topic: &T,
+        payload: &T::Payload,
+    ) -> Result<Stored, PublishError> {
+        self.message(topic, payload)?.store().await
+    }
+
+    /// Waits until the server has everything that was published before.
+    ///
+    /// # Errors
+    /// [`FlushError`].
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        let within = self.core.options.timeout;
+        loop {
+            let link = self.core.topology.current();
+            let link = link.ok_or(FlushError::Disconnected)?;
+            return match link.round_trip(Lane::User, within).await {
+                Ok(()) => Ok(()),
+                Err(RoundTripError::Refused(Refusal::Moved)) => continue,
+                Err(RoundTripError::TimedOut) => Err(FlushError::TimedOut),
+                Err(RoundTripError::Lost | RoundTripError::Refused(_)) => {
+                    Err(FlushError::Disconnected)
+                }
+            };
+        }
+    }
+
+    /// Hands a message to the present connection; returns that.
+    pub(crate) fn send(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+        reply: impl FnMut(&Link) -> Option<String>,
+    ) -> Result<Arc<Link>, PublishError> {
+        let sent = self.try_send(subject, headers, payload, reply);
+        match &sent {
+            Ok(_) => count(&self.core.counters.messages_out, 1),
+            Err(_) => count(&self.core.counters.rejected, 1),
+        }
+        sent
+    }
+
+    fn try_send(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+        mut reply: impl FnMut(&Link) -> Option<String>,
+    ) -> Result<Arc<Link>, PublishError> {
+        let size = encode::header_length(headers) + payload.len();
+        loop {
+            let link = self.core.topology.current();
+            let link = link.ok_or(PublishError::Disconnected)?;
+            if size > link.server.max_payload {
+                return Err(PublishError::TooLarge {
+                    size,
+                    max: link.server.max_payload,
+                });
+            }
+            let reply = reply(&link);
+            let written = link.out.user(size + subject.len(), |to| {
+                encode::publish(to, subject, reply.as_deref(), headers, payload);
+            });
+            return match written {
+                Ok(()) => Ok(link),
+                Err(Refusal::Moved) => continue,
+                Err(Refusal::Full { pending, capacity }) => {
+                    Err(PublishError::QueueFull { pending, capacity })
+                }
+                Err(Refusal::Closed) => Err(PublishError::Disconnected),
+            };
+        }
+    }
+}
+
+impl<T: Topic> Outgoing<'_, T> {
+    /// Sets the id, to send a message again whose fate is not known.
+    pub fn id(mut self, id: MessageId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    /// [`PublishError::Header`].
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, PublishError> {
+        self.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// Sets how long `flush` and `store` wait.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// Publishes as [`Client::publish`] does.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub fn queue(mut self) -> Result<Queued, PublishError> {
+        self.seal()?;
+        let (subject, headers) = (self.subject.as_str(), &self.headers);
+        self.client
+            .send(subject, headers, &self.payload, |_| None)?;
+        Ok(Queued { id: self.id })
+    }
+
+    /// Publishes as [`Client::publish_flushed`] does.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn flush(mut self) -> Result<Flushed, PublishError> {
+        self.seal()?;
+        let (subject, headers) = (self.subject.as_str(), &self.headers);
+        // The place is made before the message is sent, so that no denial can come too early.
+        let mut watched = None;
+        let sent = self.client.send(subject, headers, &self.payload, |link| {
+            watched = Some(link.replies.expect(subject));
+            None
+        })?;
+        let within = self.within;
+        match sent.round_trip(Lane::User, within).await {
+            Ok(()) => {}
+            // The connection was replaced just then; that waits for what it had, too.
+            Err(RoundTripError::Refused(Refusal::Moved)) => {
+                sent.round_trip(Lane::Control, within)
+                    .await
+                    .map_err(|_| self.unconfirmed())?;
+            }
+            Err(_) => return Err(self.unconfirmed()),
+        }
+        match watched.is_some_and(|mut watched| watched.is_denied()) {
+            true => Err(PublishError::Denied {
+                subject: subject.to_owned(),
+            }),
+            false => Ok(Flushed { id: self.id }),
+        }
+    }
+
+    /// Publishes as [`Client::publish_stored`] does.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn store(mut self) -> Result<Stored, PublishError> {
+        const {
+            assert!(
+                matches!(T::DELIVERY, Delivery::Stored),
+                "only a topic with `delivery = stored` can be stored"
+            );
+        }
+        self.seal()?;
+        let deadline = Instant::now() + self.within;
+        loop {
+            let attempt = self.store_once(deadline).await;
+            let again = match &attempt {
+                // Not there yet, or just gone: a server that starts needs a moment for its streams.
+                Err(
+                    PublishError::Disconnected
+                    | PublishError::Unconfirmed { .. }
+                    | PublishError::NoStream { .. },
+                ) => Instant::now() + RETRY < deadline,
+                _ => false,
+            };
+            if !again {
+                return attempt;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn store_once(&self, deadline: Instant) -> Result<Stored, PublishError> {
+        let mut expected = None;
+        let subject = self.subject.as_str();
+        self.client
+            .send(subject, &self.headers, &self.payload, |link| {
+                let place = link.replies.expect(subject);
+                let inbox = place.inbox();
+                expected = Some(place);
+                Some(inbox)
+            })?;
+        let mut expected = expected.expect("a message is sent with the reply made for it");
+        match tokio::time::timeout_at(deadline, expected.answer()).await {
+            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
+                Err(PublishError::NoStream {
+                    subject: subject.to_owned(),
+                })
+            }
+            Ok(Some(Answer::Message(answer))) => self.acknowledged(&answer.payload),
+            Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
+                subject: subject.to_owned(),
+            }),
+            Ok(None) | Err(_) => Err(self.unconfirmed()),
+        }
+    }
+
+    fn acknowledged(&self, answer: &Bytes) -> Result<Stored, PublishError> {
+        #[derive(Deserialize)]
+        struct Ack {
+            #[serde(default)]
+            stream: String,
+            #[serde(default)]
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+            error: Option<crate::stream::ApiFault>,
+        }
+        match serde_json::from_slice::<Ack>(answer) {
+            Ok(Ack {
+                error: Some(fault), ..
+            }) => Err(PublishError::Refused {
+                code: fault.err_code,
+                description: fault.description,
+            }),
+            Ok(ack) if !ack.stream.is_empty() => Ok(Stored {
+                id: self.id.clone(),
+                stream: ack.stream,
+                sequence: ack.seq,
+                duplicate: ack.duplicate,
+            }),
+            // Somebody other than a stream answered.
+            _ => Err(self.unconfirmed()),
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), PublishError> {
+        Ok(self.headers.set(ID, self.id.as_str())?)
+    }
+
+    fn unconfirmed(&self) -> PublishError {
+        PublishError::Unconfirmed {
+            id: self.id.clone(),
+        }
+    }
+}
+
+/// How long to wait before a message is stored again.
+const RETRY: Duration = Duration::from_millis(100);

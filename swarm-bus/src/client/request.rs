@@ -1,0 +1,81 @@
+//! Asking.
+
+use super::link::Answer;
+use super::{Client, Fault, PublishError, RequestError};
+use crate::codec::Codec;
+use crate::envelope::{FAULT, FAULT_CODE, ID, SCHEMA};
+use crate::wire::Delivery;
+use crate::{Call, Headers};
+use bytes::Bytes;
+use std::time::Duration;
+
+impl Client {
+    /// Asks, and waits for the one answer.
+    ///
+    /// # Errors
+    /// [`RequestError`]. After [`TimedOut`](RequestError::TimedOut) and
+    /// [`LinkLost`](RequestError::LinkLost) the request may have been carried out.
+    pub async fn request<C: Call>(
+        &self,
+        topic: &C,
+        payload: &C::Payload,
+        within: Duration,
+    ) -> Result<C::Reply, RequestError> {
+        let mut headers = Headers::new();
+        let payload = C::Codec::encode(payload).map_err(PublishError::from)?;
+        let id = self.core.ids.next();
+        headers.set(ID, id.as_str()).map_err(PublishError::from)?;
+        if C::SCHEMA != 1 {
+            headers
+                .set(SCHEMA, &C::SCHEMA.to_string())
+                .map_err(PublishError::from)?;
+        }
+        let answer = self
+            .ask(topic.subject().as_str(), &headers, &payload, within)
+            .await?;
+        if let Some(fault) = fault(&answer) {
+            return Err(RequestError::Fault(fault));
+        }
+        Ok(C::ReplyCodec::decode(&answer.payload)?)
+    }
+
+    /// Asks in bytes.
+    pub(crate) async fn ask(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+        within: Duration,
+    ) -> Result<Delivery, RequestError> {
+        let mut expected = None;
+        self.send(subject, headers, payload, |link| {
+            let place = link.replies.expect(subject);
+            let inbox = place.inbox();
+            expected = Some(place);
+            Some(inbox)
+        })?;
+        let mut expected = expected.expect("a request is sent with the reply made for it");
+        match tokio::time::timeout(within, expected.answer()).await {
+            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
+                Err(RequestError::NoResponders {
+                    subject: subject.to_owned(),
+                })
+            }
+            Ok(Some(Answer::Message(answer))) => Ok(answer),
+            Ok(Some(Answer::Denied)) => Err(RequestError::Publish(PublishError::Denied {
+                subject: subject.to_owned(),
+            })),
+            Ok(None) => Err(RequestError::LinkLost),
+            Err(_) => Err(RequestError::TimedOut { after: within }),
+        }
+    }
+}
+
+fn fault(answer: &Delivery) -> Option<Fault> {
+    let code = answer.headers.get(FAULT_CODE);
+    let description = answer.headers.get(FAULT);
+    (code.is_some() || description.is_some()).then(|| Fault {
+        code: code.and_then(|code| code.parse().ok()).unwrap_or(500),
+        description: description.unwrap_or_default().to_owned(),
+    })
+}

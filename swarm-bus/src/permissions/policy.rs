@@ -1,0 +1,213 @@
+//! Rules by role, and what follows from them for one node.
+
+use super::{AllowResponses, Permissions, inbox, reduce};
+use crate::{Pattern, Template, Token, Topic};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a node is to the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Role {
+    /// It runs the servers and speaks for the mesh.
+    Hub,
+    /// It does its work and reports.
+    Edge,
+    /// A person who watches and commands.
+    Operator,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Hub, Self::Edge, Self::Operator];
+
+    /// Returns the name: `hub`, `edge`, `operator`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Edge => "edge",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word is no [`Role`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no role of the bus")]
+pub struct UnknownRole(String);
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+/// What may be done with a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Right {
+    /// Publish its messages, or send its requests.
+    Publish,
+    /// Receive its messages as they come.
+    Subscribe,
+    /// Receive its requests, by oneself or in a queue group, and answer them.
+    Serve,
+    /// Read its stored messages by the consumer of this stream that bears the node's name:
+    /// look at the consumer, pull, acknowledge; not make it.
+    Consume(Token),
+    /// Read its last message from this stream.
+    ReadLast(Token),
+}
+
+/// Of which nodes' share of a topic a [`Right`] speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Only of the subjects whose place `{node}` is the node itself; of a template without that
+    /// place, of all.
+    Own,
+    /// Of all subjects.
+    All,
+}
+
+/// A right of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    role: Role,
+    right: Right,
+    template: Template,
+    scope: Scope,
+}
+
+impl Rule {
+    /// Gives a role a right over the topic `T`.
+    #[must_use]
+    pub fn new<T: Topic>(role: Role, right: Right, scope: Scope) -> Self {
+        Self {
+            role,
+            right,
+            template: T::TEMPLATE,
+            scope,
+        }
+    }
+
+    fn pattern(&self, node: &Token) -> Pattern {
+        let values: Vec<_> = self
+            .template
+            .names()
+            .map(|name| (self.scope == Scope::Own && name == "node").then_some(node))
+            .collect();
+        self.template.pattern(&values)
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) rules: Vec<Rule>,
+    pub(super) stream_keepers: Vec<Role>,
+}
+
+impl Policy {
+    /// Makes a policy that allows nothing but the own inbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a rule.
+    #[must_use]
+    pub fn with(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Lets a role make, change and read all streams and consumers.
+    #[must_use]
+    pub fn with_stream_keeper(mut self, role: Role) -> Self {
+        self.stream_keepers.push(role);
+        self
+    }
+
+    /// Returns what a node with these roles may do: the least that the rules need.
+    #[must_use]
+    pub fn permissions(&self, node: &Token, roles: &[Role]) -> Permissions {
+        let mut publish = Vec::new();
+        let mut subscribe = vec![inbox(node)];
+        let mut serves = false;
+        for rule in self.rules.iter().filter(|rule| roles.contains(&rule.role)) {
+            let pattern = rule.pattern(node);
+            match &rule.right {
+                Right::Publish => publish.push(pattern),
+                Right::Subscribe => subscribe.push(pattern),
+                Right::Serve => {
+                    subscribe.push(pattern);
+                    serves = true;
+                }
+                Right::Consume(stream) => publish.extend([
+                    Pattern::from_checked(format!("$JS.API.CONSUMER.INFO.{stream}.{node}")),
+                    Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
+                    Pattern::from_checked(format!("$JS.ACK.{stream}.{node}.>")),
+                ]),
+                Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
+                    "$JS.API.DIRECT.GET.{stream}.{pattern}"
+                ))),
+            }
+        }
+        if self.stream_keepers.iter().any(|role| roles.contains(role)) {
+            publish.push(Pattern::from_static("$JS.API.>"));
+            publish.push(Pattern::from_static("$JS.ACK.>"));
+        }
+        let publish_allow = reduce(publish);
+        Permissions {
+            publish_deny: match publish_allow.as_slice() {
+                [] => vec![Pattern::ALL.to_string()],
+                _ => Vec::new(),
+            },
+            publish_allow,
+            subscribe_allow: reduce(subscribe),
+            subscribe_deny: Vec::new(),
+            allow_responses: serves.then(AllowResponses::default),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: Token = Token::from_static("n1");
+
+    #[test]
+    fn a_node_without_a_role_may_publish_nothing_and_read_its_inbox() {
+        let permissions = Policy::new().permissions(&NODE, &[]);
+        assert_eq!(permissions.publish_deny, [">"]);
+        assert_eq!(permissions.subscribe_allow, ["_INBOX_n1.>"]);
+        assert_eq!(permissions.allow_responses, None);
+    }
+
+    #[test]
+    fn permissions_serialize_as_the_server_writes_durations() {
+        let json = serde_json::to_value(AllowResponses::default()).unwrap();
+        assert_eq!(json, serde_json::json!({"max": 1, "expires": "120s"}));
+    }
+
+    #[test]
+    fn roles_parse_back() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse::<Role>(), Ok(role));
+        }
+        assert!("root".parse::<Role>().is_err());
+    }
+}

@@ -1,0 +1,328 @@
+//! Reading a stream by a durable consumer, by pulling.
+
+use super::StreamError;
+use crate::client::{
+    Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, wall_clock,
+};
+use crate::wire::Delivery;
+use crate::{Headers, Token, Topic};
+use bytes::Bytes;
+use serde_json::json;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a pull stays with the server. Shorter than a replaced connection lingers, so that what
+/// comes by it is still received.
+const PULL: Duration = Duration::from_secs(5);
+/// How long after its end a pull that was not heard of is given up.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long to wait after a pull that the server turned away.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// A durable pull consumer: every message at least once, until it is acknowledged.
+pub struct Consumer<T> {
+    client: Client,
+    stream: Token,
+    durable: Token,
+    batch: usize,
+    pull: Option<Pull>,
+    ready: VecDeque<Delivery>,
+    topic: PhantomData<fn() -> T>,
+}
+
+/// Messages that were asked for.
+struct Pull {
+    answers: ExpectedMany,
+    left: usize,
+    until: Instant,
+}
+
+/// A stored message, to be acknowledged.
+pub struct Delivered<T: Topic> {
+    /// The message, or why it cannot be read. Unacknowledged it comes again; what can never be read
+    /// is best [`term`](Self::term)inated.
+    pub content: Result<Message<T>, ReceiveError>,
+    /// Its number in the stream.
+    pub sequence: u64,
+    /// How often it was delivered, this time included.
+    pub deliveries: u64,
+    /// How many more wait for this consumer.
+    pub pending: u64,
+    client: Client,
+    reply: String,
+}
+
+impl Client {
+    /// Reads by a durable consumer that exists.
+    ///
+    /// # Errors
+    /// [`StreamError`]; [`NoConsumer`](StreamError::NoConsumer) when there is none.
+    pub async fn consumer<T: Topic>(
+        &self,
+        stream: &Token,
+        durable: &Token,
+    ) -> Result<Consumer<T>, StreamError> {
+        let info = format!("$JS.API.CONSUMER.INFO.{stream}.{durable}");
+        self.stream_api(&info, &serde_json::Value::Null).await?;
+        Ok(Consumer {
+            client: self.clone(),
+            stream: stream.clone(),
+            durable: durable.clone(),
+            batch: 32,
+            pull: None,
+            ready: VecDeque::new(),
+            topic: PhantomData,
+        })
+    }
+}
+
+impl<T: Topic> Consumer<T> {
+    /// Sets how many messages are asked for at once; 32 at first. They count as delivered when they
+    /// come, so a slow reader asks for few.
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch.clamp(1, 1024);
+        self
+    }
+
+    /// Waits for the next message, through losses and replacements of the connection.
+    ///
+    /// Dropping the future before it is ready loses nothing.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the consumer is gone, the user may not, or the client is closed. A lost
+    /// connection is no error.
+    pub async fn next(&mut self) -> Result<Delivered<T>, StreamError> {
+        loop {
+            if let Some(delivery) = self.ready.pop_front() {
+                if let Some(delivered) = self.open(delivery) {
+                    return Ok(delivered);
+                }
+                continue;
+            }
+            match &mut self.pull {
+                None => self.pull = Some(self.ask_for_more().await?),
+                Some(pull) => {
+                    let answer = tokio::time::timeout_at(pull.until, pull.answers.answer()).await;
+                    match answer {
+                        Ok(Some(Answer::Message(delivery))) => self.handle(delivery).await?,
+                        Ok(Some(Answer::Denied)) => {
+                            self.pull = None;
+                            return Err(PublishError::Denied {
+                                subject: self.pull_subject(),
+                            }
+                            .into());
+                        }
+                        // The connection is gone, or the pull was: ask anew.
+                        Ok(None) | Err(_) => self.pull = None,
+                    }
+                }
+            }
+        }
+    }
+
+    fn pull_subject(&self) -> String {
+        format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.durable)
+    }
+
+    async fn ask_for_more(&self) -> Result<Pull, StreamError> {
+        let subject = self.pull_subject();
+        let expires = PULL.as_nanos() as u64;
+        let body = Bytes::from(json!({"batch": self.batch, "expires": expires}).to_string());
+        loop {
+            let mut answers = None;
+            let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
+                // One more for the word that ends the pull.
+                let place = link.replies.expect_many(&subject, self.batch + 8);
+                let inbox = place.inbox();
+                answers = Some(place);
+                Some(inbox)
+            });
+            match (sent, answers) {
+                (Ok(_), Some(answers)) => {
+                    return Ok(Pull {
+                        answers,
+                        left: self.batch,
+                        until: Instant::now() + PULL + GRACE,
+                    });
+                }
+                (Err(PublishError::Disconnected | PublishError::QueueFull { .. }), _) => {
+                    if matches!(
+                        self.client.states().current(),
+                        crate::client::State::Closed | crate::client::State::Draining
+                    ) {
+                        return Err(PublishError::Disconnected.into());
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+                (Err(error), _) => return Err(error.into()),
+                (Ok(_), None) => unreachable!("what is sent has the reply made for it"),
+            }
+        }
+    }
+
+    async fn handle(&mut self, delivery: Delivery) -> Result<(), StreamError> {
+        let Some(status) = delivery.status else {
+            self.ready.push_back(delivery);
+            if let Some(pull) = &mut self.pull {
+                pull.left -= 1;
+                if pull.left == 0 {
+                    self.pull = None;
+                }
+            }
+            return Ok(());
+        };
+        match status {
+            // A sign of life.
+            100 => {}
+            // Nothing (more) within the time: the usual end.
+            404 | 408 => self.pull = None,
+            409 if delivery.description.contains("Consumer Deleted") => {
+                self.pull = None;
+                return Err(StreamError::NoConsumer);
+            }
+            // Nobody is there: a server that starts, or a consumer that is gone.
+            503 => {
+                self.pull = None;
+                let info = format!("$JS.API.CONSUMER.INFO.{}.{}", self.stream, self.durable);
+                match self
+                    .client
+                    .stream_api(&info, &serde_json::Value::Null)
+                    .await
+                {
+                    Err(error @ (StreamError::NoConsumer | StreamError::NoStream)) => {
+                        return Err(error);
+                    }
+                    _ => tokio::time::sleep(RETRY).await,
+                }
+            }
+            // Too many readers, leadership on its way: later.
+            _ => {
+                self.pull = None;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the message of a delivery; `None` where it does not come from a consumer.
+    fn open(&self, mut delivery: Delivery) -> Option<Delivered<T>> {
+        let reply = delivery.reply.take()?;
+        let place = Place::parse(&reply)?;
+        Some(Delivered {
+            content: Message::decode(delivery, wall_clock()),
+            sequence: place.sequence,
+            deliveries: place.deliveries,
+            pending: place.pending,
+            client: self.client.clone(),
+            reply,
+        })
+    }
+}
+
+/// What the subject for acknowledgements says:
+/// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>`, where
+/// newer servers put a domain and an account hash before the stream.
+#[derive(Debug, PartialEq)]
+struct Place {
+    deliveries: u64,
+    sequence: u64,
+    pending: u64,
+}
+
+impl Place {
+    fn parse(reply: &str) -> Option<Self> {
+        let tokens: Vec<&str> = reply.split('.').collect();
+        let at = match tokens.len() {
+            9 => 4,
+            11.. => 6,
+            _ => return None,
+        };
+        (tokens[..2] == ["$JS", "ACK"]).then_some(())?;
+        Some(Self {
+            deliveries: tokens[at].parse().ok()?,
+            sequence: tokens[at + 1].parse().ok()?,
+            pending: tokens[at + 4].parse().ok()?,
+        })
+    }
+}
+
+impl<T: Topic> Delivered<T> {
+    /// Says that the work is done: the message does not come again, if this arrives.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it was not sent.
+    pub fn ack(&self) -> Result<(), PublishError> {
+        self.say(Bytes::from_static(b"+ACK"))
+    }
+
+    /// Says that the work is done, and waits until the server has taken note.
+    ///
+    /// # Errors
+    /// [`RequestError`] when it is not known whether it has.
+    pub async fn ack_confirmed(&self, within: Duration) -> Result<(), RequestError> {
+        let ack = Bytes::from_static(b"+ACK");
+        self.client
+            .ask(&self.reply, &Headers::new(), &ack, within)
+            .await
+            .map(drop)
+    }
+
+    /// Gives the message back, to come again after a while.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it was not sent.
+    pub fn nak(&self, delay: Duration) -> Result<(), PublishError> {
+        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX >> 1);
+        self.say(Bytes::from(format!("-NAK {}", json!({"delay": delay}))))
+    }
+
+    /// Says that the message is never to come again, though its work was not done.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it was not sent.
+    pub fn term(&self) -> Result<(), PublishError> {
+        self.say(Bytes::from_static(b"+TERM"))
+    }
+
+    /// Asks for more time.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it was not sent.
+    pub fn progress(&self) -> Result<(), PublishError> {
+        self.say(Bytes::from_static(b"+WPI"))
+    }
+
+    fn say(&self, word: Bytes) -> Result<(), PublishError> {
+        self.client
+            .send(&self.reply, &Headers::new(), &word, |_| None)
+            .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_read_from_both_forms_of_the_subject() {
+        let place = Place {
+            deliveries: 2,
+            sequence: 30,
+            pending: 5,
+        };
+        assert_eq!(Place::parse("$JS.ACK.S.C.2.30.4.1700000000.5"), Some(place));
+        let new = Place::parse("$JS.ACK._.hash.S.C.2.30.4.1700000000.5.rnd").unwrap();
+        assert_eq!((new.deliveries, new.sequence, new.pending), (2, 30, 5));
+        for bad in [
+            "",
+            "$JS.ACK.S",
+            "_INBOX.a.b.c.d.e.f.g.h",
+            "$JS.ACK.S.C.x.1.1.1.1",
+        ] {
+            assert_eq!(Place::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! JetStream: streams that keep messages, and durable consumers that read them at least once.
+//!
+//! What streams and consumers shall be is plain data ([`StreamConfig`], [`ConsumerConfig`]);
+//! [`Client::ensure_stream`](crate::client::Client::ensure_stream) makes it so.
+
+mod config;
+mod version;
+
+#[cfg(feature = "client")]
+mod api;
+#[cfg(feature = "client")]
+mod consumer;
+#[cfg(feature = "client")]
+mod ensure;
+#[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
+mod last;
+
+pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
+pub use version::{ParseVersionError, ServerVersion, Unsupported};
+
+#[cfg(feature = "client")]
+pub(crate) use api::ApiFault;
+#[cfg(feature = "client")]
+pub use consumer::{Consumer, Delivered};
+#[cfg(feature = "client")]
+pub use ensure::Ensured;
+#[cfg(feature = "client")]
+pub use error::StreamError;

@@ -1,0 +1,217 @@
+//! Subjects with named open places.
+
+use crate::subject::{Pattern, Subject, Token};
+use std::fmt;
+
+/// A subject with named open places: `swarm.events.node.{node}`.
+///
+/// It is checked when it is made, which is at compile time in a `const`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Template(&'static str);
+
+impl Template {
+    /// The most open places a template can have. With [`Token::MAX_LENGTH`] and
+    /// [`Template::MAX_LENGTH`] it keeps every subject within [`Subject::MAX_LENGTH`], which is why
+    /// formatting cannot fail.
+    pub const MAX_PARAMETERS: usize = 8;
+
+    /// The longest template in bytes.
+    pub const MAX_LENGTH: usize = 512;
+
+    /// Takes a template.
+    ///
+    /// # Panics
+    /// When `text` is none: an empty token, a wildcard, a `{place}` that is not a whole token, more
+    /// than [`MAX_PARAMETERS`](Self::MAX_PARAMETERS) places. In a `const` that is a compile-time
+    /// error.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        assert!(!bytes.is_empty(), "a template must not be empty");
+        assert!(bytes.len() <= Self::MAX_LENGTH, "the template is too long");
+        let mut at = 0;
+        let mut start = 0;
+        let mut places = 0;
+        while at <= bytes.len() {
+            if at == bytes.len() || bytes[at] == b'.' {
+                assert!(at > start, "a token of the template is empty");
+                if bytes[start] == b'{' {
+                    assert!(
+                        bytes[at - 1] == b'}' && at - start > 2,
+                        "a place must be a whole token"
+                    );
+                    places += 1;
+                }
+                start = at + 1;
+            } else {
+                let byte = bytes[at];
+                assert!(
+                    byte > b' ' && byte < 0x7f && byte != b'*' && byte != b'>',
+                    "a byte of the template is not allowed"
+                );
+                assert!(byte != b'{' || at == start, "a place must be a whole token");
+                assert!(
+                    byte != b'}'
+                        || bytes[start] == b'{' && (at + 1 == bytes.len() || bytes[at + 1] == b'.'),
+                    "a place must be a whole token"
+                );
+            }
+            at += 1;
+        }
+        assert!(
+            places <= Self::MAX_PARAMETERS,
+            "the template has too many places"
+        );
+        Self(text)
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        self.0
+    }
+
+    /// Returns the names of the open places in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.0.split('.').filter_map(place)
+    }
+
+    /// Fills the places.
+    ///
+    /// # Panics
+    /// When `values` does not hold exactly one value for each place.
+    #[must_use]
+    pub fn format(&self, values: &[Token]) -> Subject {
+        assert_eq!(
+            values.len(),
+            self.names().count(),
+            "one value for each place of `{self}`"
+        );
+        Subject::from_checked(self.fill(|index| values[index].as_str()))
+    }
+
+    /// Returns the values at the places of a subject, or `None` where it does not fit.
+    #[must_use]
+    pub fn parse(&self, subject: &Subject) -> Option<Vec<Token>> {
+        let mut tokens = subject.tokens();
+        let mut values = Vec::new();
+        for element in self.0.split('.') {
+            let token = tokens.next()?;
+            if place(element).is_some() {
+                values.push(Token::parse(token).ok()?);
+            } else if element != token {
+                return None;
+            }
+        }
+        tokens.next().is_none().then_some(values)
+    }
+
+    /// Fills the places that have a value and leaves the others, and those beyond the end of
+    /// `values`, open.
+    #[must_use]
+    pub fn pattern(&self, values: &[Option<&Token>]) -> Pattern {
+        Pattern::from_checked(self.fill(|index| match values.get(index) {
+            Some(Some(token)) => token.as_str(),
+            _ => "*",
+        }))
+    }
+
+    fn fill<'a>(&self, value: impl Fn(usize) -> &'a str) -> String {
+        let mut text = String::with_capacity(self.0.len() + 32);
+        let mut index = 0;
+        for element in self.0.split('.') {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            if place(element).is_some() {
+                text.push_str(value(index));
+                index += 1;
+            } else {
+                text.push_str(element);
+            }
+        }
+        text
+    }
+}
+
+fn place(element: &str) -> Option<&str> {
+    element.strip_prefix('{')?.strip_suffix('}')
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEMPLATE: Template = Template::new("swarm.{kind}.node.{node}");
+
+    #[test]
+    fn bad_templates_do_not_compile_or_panic_at_once() {
+        for bad in [
+            "",
+            ".",
+            "a.",
+            "a..b",
+            "a.*",
+            "a.>",
+            "a.{}",
+            "a.x{b}",
+            "a.{b}x",
+            "a.{b",
+            "a.b}",
+            "a b",
+            "a.{{b}}",
+            "{a}.{b}.{c}.{d}.{e}.{f}.{g}.{h}.{i}",
+        ] {
+            assert!(
+                std::panic::catch_unwind(|| Template::new(bad)).is_err(),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_largest_subject_a_template_can_make_is_a_subject() {
+        let longest = Token::parse(&"x".repeat(Token::MAX_LENGTH)).unwrap();
+        let places = "{p}.".repeat(Template::MAX_PARAMETERS);
+        let literal = "y".repeat(Template::MAX_LENGTH - places.len());
+        let template = Template::new(format!("{places}{literal}").leak());
+        let subject = template.format(&vec![longest; Template::MAX_PARAMETERS]);
+        assert!(Subject::parse(subject.as_str()).is_ok());
+    }
+
+    #[test]
+    fn a_partly_open_pattern_keeps_its_values() {
+        let node = Token::from_static("n1");
+        assert_eq!(
+            TEMPLATE.pattern(&[None, Some(&node)]).as_str(),
+            "swarm.*.node.n1"
+        );
+        assert_eq!(TEMPLATE.pattern(&[Some(&node)]).as_str(), "swarm.n1.node.*");
+        assert_eq!(TEMPLATE.names().collect::<Vec<_>>(), ["kind", "node"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_formatted_parses_back_and_matches(a in "[!-)+-\\-/-=?-~]{1,20}", b in "[a-z0-9-]{1,20}") {
+            let values = [Token::parse(&a).unwrap(), Token::parse(&b).unwrap()];
+            let subject = TEMPLATE.format(&values);
+            let parsed = TEMPLATE.parse(&subject);
+            prop_assert_eq!(parsed.as_deref(), Some(&values[..]));
+            prop_assert!(TEMPLATE.pattern(&[]).matches(&subject));
+            prop_assert!(TEMPLATE.pattern(&[Some(&values[0]), None]).matches(&subject));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The mesh's own topics.
+//!
+//! | subject | payload | delivery | who publishes |
+//! |---|---|---|---|
+//! | `swarm.events.node.{node}` | [`NodeEvent`] | stored | the node, a hub |
+//! | `swarm.commands.{node}.{verb}` | [`Command`] → [`CommandReply`] | live | hub, operator |
+//! | `swarm.commands.{node}.ping` | [`Ping`] → [`Pong`] | live | everyone |
+//! | `swarm.telemetry.{node}.{kind}` | [`Samples`] | live | the node, a hub |
+//! | `swarm.endpoints.{node}` | [`Endpoints`] | stored, the last | hub |
+//! | `swarm.trust.bundle` | opaque bytes | stored, the last | hub |
+//!
+//! Who may do what with them is [`Policy::mesh`](crate::permissions::Policy::mesh); the streams that
+//! keep them are [`mesh_streams`].
+
+mod commands;
+mod endpoints;
+mod events;
+mod streams;
+mod telemetry;
+mod timestamp;
+mod trust;
+
+pub use commands::{Command, CommandReply, Commands, Ping, PingCommand, Pong};
+pub use endpoints::{Endpoints, NodeEndpoints};
+pub use events::{Alert, NodeEvent, NodeEvents, Occurrence, Severity};
+pub use streams::{ENDPOINTS_STREAM, EVENTS_STREAM, TRUST_STREAM, events_consumer, mesh_streams};
+pub use telemetry::{Samples, Telemetry};
+pub use timestamp::Timestamp;
+pub use trust::TrustBundle;
