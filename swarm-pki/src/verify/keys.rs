@@ -37,8 +37,10 @@ pub enum WeakKeyError {
 }
 
 pub(super) fn check(certificate: &Certificate) -> Result<(), ChainError> {
-    check_spki(certificate.spki_der())
-        .map_err(|source| ChainError::WeakKey { subject: certificate.subject(), source })
+    check_spki(certificate.spki_der()).map_err(|source| ChainError::WeakKey {
+        subject: certificate.subject(),
+        source,
+    })
 }
 
 fn check_spki(der: &[u8]) -> Result<(), WeakKeyError> {
@@ -52,7 +54,10 @@ fn check_spki(der: &[u8]) -> Result<(), WeakKeyError> {
             Err(_) => Err(WeakKeyError::Malformed),
         },
         RSA => {
-            let key = spki.subject_public_key.as_bytes().ok_or(WeakKeyError::Malformed)?;
+            let key = spki
+                .subject_public_key
+                .as_bytes()
+                .ok_or(WeakKeyError::Malformed)?;
             match rsa_bits(key).map_err(malformed)? {
                 bits if bits < MIN_RSA_BITS => Err(WeakKeyError::ShortRsa(bits)),
                 _ => Ok(()),
@@ -68,7 +73,9 @@ fn rsa_bits(der: &[u8]) -> der::Result<usize> {
         let modulus = UintRef::decode(fields)?;
         UintRef::decode(fields)?;
         let bytes = modulus.as_bytes();
-        let leading = bytes.first().map_or(0, |first| first.leading_zeros() as usize);
+        let leading = bytes
+            .first()
+            .map_or(0, |first| first.leading_zeros() as usize);
         Ok::<_, der::Error>(bytes.len() * 8 - leading)
     })
 }

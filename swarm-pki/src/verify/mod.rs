@@ -181,7 +181,10 @@ pub fn verify_chain(
     if let Some(name) = &check.name {
         name.check(leaf)?;
     }
-    Ok(VerifiedChain { path, revocation_checked: !check.crls.is_empty() })
+    Ok(VerifiedChain {
+        path,
+        revocation_checked: !check.crls.is_empty(),
+    })
 }
 
 fn build_path(
@@ -196,13 +199,18 @@ fn build_path(
         .iter()
         .map(|root| webpki::anchor_from_trusted_cert(root.der()).map_err(fault))
         .collect::<Result<_, _>>()?;
-    let intermediates: Vec<CertificateDer<'_>> =
-        check.intermediates.iter().map(|certificate| certificate.der().clone()).collect();
+    let intermediates: Vec<CertificateDer<'_>> = check
+        .intermediates
+        .iter()
+        .map(|certificate| certificate.der().clone())
+        .collect();
     let crls = newest_lists(&check.crls).map_err(fault)?;
     let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
-    let revocation = RevocationOptionsBuilder::new(&crls)
-        .ok()
-        .map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
+    let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
+        options
+            .with_expiration_policy(ExpirationPolicy::Enforce)
+            .build()
+    });
     let path = end_entity
         .verify_for_usage(
             ALL_VERIFICATION_ALGS,
@@ -219,9 +227,7 @@ fn build_path(
 
 /// One list for each issuer: webpki takes the first one with the issuer's name, and the newest
 /// is the one that counts.
-fn newest_lists(
-    crls: &[RevocationList],
-) -> Result<Vec<CertRevocationList<'static>>, WebpkiError> {
+fn newest_lists(crls: &[RevocationList]) -> Result<Vec<CertRevocationList<'static>>, WebpkiError> {
     let mut newest: BTreeMap<&[u8], &RevocationList> = BTreeMap::new();
     for crl in crls {
         let entry = newest.entry(crl.issuer_der()).or_insert(crl);
@@ -243,8 +249,13 @@ fn certificates(
     let mut certificates = vec![leaf.clone()];
     for used in path.intermediate_certificates() {
         let der = used.der();
-        certificates
-            .extend(check.intermediates.iter().find(|known| known.der() == &der).cloned());
+        certificates.extend(
+            check
+                .intermediates
+                .iter()
+                .find(|known| known.der() == &der)
+                .cloned(),
+        );
     }
     let anchor = path.anchor();
     let is_anchor = |root: &&Certificate| {
@@ -257,15 +268,27 @@ fn certificates(
 /// Checks what webpki does not: key usage everywhere, and the root's own constraints.
 fn check_authorities(authorities: &[Certificate]) -> Result<(), ChainError> {
     for (below, authority) in authorities.iter().enumerate() {
-        let fault = |fault| ChainError::Purpose { subject: authority.subject(), fault };
+        let fault = |fault| ChainError::Purpose {
+            subject: authority.subject(),
+            fault,
+        };
         if !authority.is_authority() {
             return Err(fault("it is no authority"));
         }
-        if authority.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
+        if authority
+            .key_usage()
+            .is_some_and(|usage| !usage.key_cert_sign())
+        {
             return Err(fault("keyCertSign is missing"));
         }
-        let counted = authorities[..below].iter().filter(|one| !one.is_self_issued()).count();
-        if authority.path_length().is_some_and(|most| counted > usize::from(most)) {
+        let counted = authorities[..below]
+            .iter()
+            .filter(|one| !one.is_self_issued())
+            .count();
+        if authority
+            .path_length()
+            .is_some_and(|most| counted > usize::from(most))
+        {
             return Err(ChainError::PathLength);
         }
     }
@@ -273,10 +296,15 @@ fn check_authorities(authorities: &[Certificate]) -> Result<(), ChainError> {
 }
 
 fn check_leaf_usage(leaf: &Certificate, purpose: Option<Purpose>) -> Result<(), ChainError> {
-    let signs = leaf.key_usage().is_none_or(|usage| usage.digital_signature());
+    let signs = leaf
+        .key_usage()
+        .is_none_or(|usage| usage.digital_signature());
     if purpose.is_some() && !signs {
         let fault = "digitalSignature is missing";
-        return Err(ChainError::Purpose { subject: leaf.subject(), fault });
+        return Err(ChainError::Purpose {
+            subject: leaf.subject(),
+            fault,
+        });
     }
     Ok(())
 }
@@ -286,11 +314,19 @@ fn check_time(certificate: &Certificate, now: Timestamp) -> Result<(), ChainErro
     let subject = || certificate.subject();
     if now < not_before {
         let by = not_before.since(now);
-        return Err(ChainError::NotYetValid { subject: subject(), not_before, by });
+        return Err(ChainError::NotYetValid {
+            subject: subject(),
+            not_before,
+            by,
+        });
     }
     if now > not_after {
         let by = now.since(not_after);
-        return Err(ChainError::Expired { subject: subject(), not_after, by });
+        return Err(ChainError::Expired {
+            subject: subject(),
+            not_after,
+            by,
+        });
     }
     Ok(())
 }
@@ -320,9 +356,10 @@ fn explain(
         WebpkiError::CertExpired { .. } | WebpkiError::CertNotValidYet { .. } => everything()
             .find_map(|certificate| check_time(certificate, now).err())
             .unwrap_or_else(|| ChainError::Other(fault.to_string())),
-        WebpkiError::UnknownIssuer => {
-            ChainError::UnknownIssuer { subject: leaf.subject(), issuer: leaf.issuer() }
-        }
+        WebpkiError::UnknownIssuer => ChainError::UnknownIssuer {
+            subject: leaf.subject(),
+            issuer: leaf.issuer(),
+        },
         WebpkiError::InvalidSignatureForPublicKey => everything()
             .chain(&check.roots)
             .find_map(|certificate| keys::check(certificate).err())
@@ -332,11 +369,17 @@ fn explain(
         | WebpkiError::SignatureAlgorithmMismatch => ChainError::SignatureAlgorithm,
         WebpkiError::RequiredEkuNotFoundContext(_) | WebpkiError::EmptyEkuExtension => {
             let fault = "its extended key usage does not name the purpose";
-            ChainError::Purpose { subject: leaf.subject(), fault }
+            ChainError::Purpose {
+                subject: leaf.subject(),
+                fault,
+            }
         }
         WebpkiError::EndEntityUsedAsCa => {
             let fault = "a certificate of the path is no authority";
-            ChainError::Purpose { subject: leaf.issuer(), fault }
+            ChainError::Purpose {
+                subject: leaf.issuer(),
+                fault,
+            }
         }
         WebpkiError::PathLenConstraintViolated => ChainError::PathLength,
         WebpkiError::NameConstraintViolation => ChainError::NameConstraints,

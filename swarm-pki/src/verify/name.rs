@@ -29,12 +29,17 @@ pub enum SubjectName {
 impl SubjectName {
     pub(super) fn check(&self, leaf: &Certificate) -> Result<(), ChainError> {
         let borne = match self {
-            Self::Dns(name) => ServerName::try_from(name.as_str())
-                .is_ok_and(|name| bears_server_name(leaf, &name)),
+            Self::Dns(name) => {
+                ServerName::try_from(name.as_str()).is_ok_and(|name| bears_server_name(leaf, &name))
+            }
             Self::Ip(address) => bears_server_name(leaf, &ServerName::from(*address)),
             Self::Uri(uri) => bears_uri(leaf, uri),
         };
-        if borne { Ok(()) } else { Err(ChainError::Name(self.clone())) }
+        if borne {
+            Ok(())
+        } else {
+            Err(ChainError::Name(self.clone()))
+        }
     }
 }
 

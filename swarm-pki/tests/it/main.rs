@@ -1,8 +1,24 @@
 //! Everything that needs more than one module: one binary, one module for each area.
 
+#[cfg(feature = "testing")]
+mod corpus;
+#[cfg(feature = "enroll")]
+mod enroll;
 #[cfg(feature = "tls")]
 mod fixture;
 #[cfg(feature = "front")]
 mod front;
+#[cfg(feature = "testing")]
+mod openssl;
+#[cfg(feature = "store")]
+mod processes;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "testing")]
+mod trust;
+#[cfg(feature = "testing")]
+mod verify;
+#[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
+mod shell_corpus;
