@@ -121,15 +121,25 @@ impl MeshNetwork {
         taken: &BTreeSet<Ipv4Addr>,
         id: &NodeId,
     ) -> Result<Addresses, AddressError> {
-        let last = u32::from(self.v4.broadcast()) - 1;
-        let mut candidate = u32::from(self.v4.network()) + 1;
+        self.allocate_after(self.v4.network(), taken, id)
+    }
+
+    /// Gives a node the lowest free address above another: giving many in turn looks at each
+    /// taken one once.
+    pub(crate) fn allocate_after(
+        &self,
+        floor: Ipv4Addr,
+        taken: &BTreeSet<Ipv4Addr>,
+        id: &NodeId,
+    ) -> Result<Addresses, AddressError> {
+        let mut candidate = u32::from(floor).saturating_add(1);
         for address in taken.range(Ipv4Addr::from(candidate)..) {
             if u32::from(*address) != candidate {
                 break;
             }
             candidate = candidate.saturating_add(1);
         }
-        if candidate > last {
+        if candidate >= u32::from(self.v4.broadcast()) {
             return Err(AddressError::Exhausted {
                 id: id.clone(),
                 network: self.v4,

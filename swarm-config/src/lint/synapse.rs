@@ -54,9 +54,21 @@ const KEYS: [&str; 44] = [
     "experimental_features",
 ];
 
+/// No `homeserver.yaml` is longer, in bytes, and reading YAML costs the square of its depth.
+const TEXT_LIMIT: usize = 1 << 17;
+
 /// Warnings about the text of a `homeserver.yaml`.
 #[must_use]
 pub fn synapse(text: &str) -> Vec<Warning> {
+    if text.len() > TEXT_LIMIT {
+        let message = "too long to be one";
+        return vec![Warning::new(
+            "synapse-unreadable",
+            "homeserver.yaml",
+            None,
+            message,
+        )];
+    }
     let config: Value = match serde_norway::from_str(text) {
         Ok(config) => config,
         Err(error) => {

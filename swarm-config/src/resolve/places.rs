@@ -108,15 +108,16 @@ impl<'a> Places<'a> {
     }
 
     fn place_rest(&mut self, nodes: impl Iterator<Item = &'a NodeSection>, found: &mut Vec<Draft>) {
-        let mut taken: BTreeSet<Ipv4Addr> = self.owners.keys().copied().collect();
+        let taken: BTreeSet<Ipv4Addr> = self.owners.keys().copied().collect();
+        let mut floor = self.mesh.v4().network();
         for node in nodes {
             let id = &node.id.value;
             if node.address.is_some() || self.placed.contains_key(id) {
                 continue;
             }
-            match self.mesh.allocate(&taken, id) {
+            match self.mesh.allocate_after(floor, &taken, id) {
                 Ok(addresses) => {
-                    taken.insert(addresses.v4);
+                    floor = addresses.v4;
                     self.placed.insert(id, addresses);
                 }
                 Err(error) => {
