@@ -41,6 +41,9 @@ pub enum PathError {
     /// Bytes that are not UTF-8 once decoded: overlong forms hide dots and slashes.
     #[error("the decoded path is not UTF-8")]
     NotUtf8,
+    /// A prefix with percent-encodings; it is compared with decoded paths.
+    #[error("a prefix is written without percent-encodings")]
+    EncodedPrefix,
     /// Percent-encodings nested deeper than any client writes them.
     #[error("the path is percent-encoded more than {MAX_DECODINGS} times")]
     NestedEncoding,
@@ -49,8 +52,8 @@ pub enum PathError {
 /// A path prefix that is compared segment by segment: `/_synapse/admin` covers itself and
 /// `/_synapse/admin/v1/users`, but not `/_synapse/administrator`.
 ///
-/// ASCII case is ignored, and so is anything after a `;` within a segment: some servers do so, and
-/// a prefix that is closed must stay closed for all of them.
+/// ASCII case is ignored, and so is anything after a `;`, `?` or `#` within a segment: some servers
+/// do so, and a prefix that is closed must stay closed for all of them.
 ///
 /// ```
 /// use swarm_pki::front::PathPrefix;
@@ -80,9 +83,11 @@ impl FromStr for PathPrefix {
 
     /// Reads a prefix in plain form, with or without a slash at its end.
     fn from_str(text: &str) -> Result<Self, PathError> {
+        if text.contains('%') {
+            return Err(PathError::EncodedPrefix);
+        }
         let judged = Judged::new(text)?;
-        let plain = judged.forms.into_iter().next_back().unwrap_or_default();
-        Ok(Self(plain))
+        Ok(Self(judged.forms.into_iter().next().unwrap_or_default()))
     }
 }
 
@@ -150,7 +155,7 @@ fn segments(path: &str) -> Result<Vec<String>, PathError> {
     }
     let mut segments = Vec::new();
     for segment in path.split('/') {
-        let plain = segment.split(';').next().unwrap_or_default();
+        let plain = segment.split([';', '?', '#']).next().unwrap_or_default();
         match plain {
             "." | ".." => return Err(PathError::DotSegment),
             "" => {}
@@ -203,6 +208,8 @@ mod tests {
             "/%255fsynapse/admin",
             "/_synapse;a=b/admin",
             "/_synapse/admin;x",
+            "/_synapse/admin%3fx",
+            "/_synapse/admin%23x",
             "/;x/_synapse/admin",
             "/%2F_synapse/admin",
             "/%2525255fsynapse/admin",
@@ -254,6 +261,19 @@ mod tests {
         ] {
             assert_eq!(admin().covers(path), Ok(false), "{path}");
         }
+    }
+
+    #[test]
+    fn a_prefix_is_written_plainly() {
+        assert_eq!(
+            "/%5fsynapse".parse::<PathPrefix>(),
+            Err(PathError::EncodedPrefix)
+        );
+        assert_eq!(
+            "_synapse".parse::<PathPrefix>(),
+            Err(PathError::NotAbsolute)
+        );
+        assert_eq!("/a/../b".parse::<PathPrefix>(), Err(PathError::DotSegment));
     }
 
     #[test]

@@ -2,6 +2,12 @@
 
 mod authority;
 mod fuzz;
+#[cfg(any(feature = "enroll", feature = "front"))]
+mod fuzz_shells;
 
 pub use authority::{TestAuthority, TestNode};
 pub use fuzz::{fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
+#[cfg(feature = "enroll")]
+pub use fuzz_shells::fuzz_invite;
+#[cfg(feature = "front")]
+pub use fuzz_shells::fuzz_path;

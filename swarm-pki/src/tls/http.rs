@@ -57,13 +57,12 @@ pub enum Error {
     /// The address does not take connections.
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
-    /// No TLS session: the certificate of the server, or ours at the server, is not accepted.
+    /// No TLS session: the certificate of the server, or ours at the server, is not accepted. In
+    /// TLS 1.3 the server says so only after our side of the handshake is over.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     /// The connection broke, or the server does not speak HTTP/1.1.
     ///
-    /// In TLS 1.3 a server refuses a client's certificate only after the client's handshake is
-    /// over; [`HandshakeError::in_chain`] finds such a refusal here.
     #[error("the exchange failed")]
     Http(#[source] hyper::Error),
     /// The response body is larger than [`Limits::body`].
@@ -123,18 +122,18 @@ async fn exchange(
         .map_err(HandshakeError::from)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(Error::Http)?;
+        .map_err(broken)?;
     // Dropped, and with it the connection, as soon as this exchange ends.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender
         .send_request(request.map(Full::new))
         .await
-        .map_err(Error::Http)?;
+        .map_err(broken)?;
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, limit).collect().await.map_err(|error| {
         match error.downcast::<hyper::Error>() {
-            Ok(error) => Error::Http(*error),
+            Ok(error) => broken(*error),
             Err(error) => {
                 debug_assert!(error.is::<LengthLimitError>());
                 Error::TooLarge(limit)
@@ -142,4 +141,12 @@ async fn exchange(
         }
     })?;
     Ok(Response::from_parts(parts, body.to_bytes()))
+}
+
+/// Tells a refusal of our certificate from a connection that broke.
+fn broken(error: hyper::Error) -> Error {
+    match HandshakeError::in_chain(&error) {
+        Some(refusal) => Error::Handshake(refusal),
+        None => Error::Http(error),
+    }
 }

@@ -85,7 +85,7 @@ pub use verifier::{Expected, WrongPeer};
 
 use crate::{Certificate, NodeCertificate, Signer, Timestamp, Trust};
 use signing::{HandshakeKey, OwnCertificate};
-use verifier::PeerVerifier;
+use verifier::{PeerVerifier, TrustSource};
 
 /// Whether a server asks its clients for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -327,14 +327,39 @@ impl MeshTls {
 
     fn verifier(&self, expected: Expected, anonymous: bool) -> Arc<PeerVerifier> {
         Arc::new(PeerVerifier {
-            shared: Arc::clone(&self.0),
+            trust: TrustSource::Live(Arc::clone(&self.0)),
+            provider: Arc::clone(&self.0.provider),
             expected,
             anonymous,
         })
     }
 }
 
-fn provider() -> CryptoProvider {
+/// Makes a client configuration for a machine that has no certificate yet.
+#[cfg(feature = "enroll")]
+pub(crate) fn anonymous_client_config(
+    trust: Trust,
+    expected: Expected,
+    clock: Arc<dyn TimeProvider>,
+) -> Arc<ClientConfig> {
+    let provider = Arc::new(provider());
+    let verifier = PeerVerifier {
+        trust: TrustSource::Fixed(Arc::new(trust)),
+        provider: Arc::clone(&provider),
+        expected,
+        anonymous: false,
+    };
+    let mut config = ClientConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has suites and groups of TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         kx_groups: vec![
             kx_group::X25519MLKEM768,

@@ -5,13 +5,13 @@ use std::{fmt, iter, sync::Arc};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::verify_tls13_signature,
+    crypto::{CryptoProvider, verify_tls13_signature},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Shared;
-use crate::{NodeCertificate, NodeId, Role, VerifyError};
+use crate::{NodeCertificate, NodeId, Role, Trust, VerifyError};
 
 /// Whom a client expects to find at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +73,29 @@ const SCHEMES: [SignatureScheme; 2] = [
     SignatureScheme::ED25519,
 ];
 
+/// Where a verifier finds what is trusted.
+#[derive(Debug)]
+pub(super) enum TrustSource {
+    /// Whatever a handle trusts at the moment.
+    Live(Arc<Shared>),
+    /// This, for as long as the configuration lives.
+    Fixed(Arc<Trust>),
+}
+
+impl TrustSource {
+    fn current(&self) -> Arc<Trust> {
+        match self {
+            Self::Live(shared) => shared.live().trust,
+            Self::Fixed(trust) => Arc::clone(trust),
+        }
+    }
+}
+
 /// Verifies servers and clients alike.
 #[derive(Debug)]
 pub(super) struct PeerVerifier {
-    pub(super) shared: Arc<Shared>,
+    pub(super) trust: TrustSource,
+    pub(super) provider: Arc<CryptoProvider>,
     pub(super) expected: Expected,
     /// Whether a client may come without a certificate.
     pub(super) anonymous: bool,
@@ -93,7 +112,7 @@ impl PeerVerifier {
             .chain(intermediates)
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
-        let trust = self.shared.live().trust;
+        let trust = self.trust.current();
         let certificate = trust.verify(&chain, now.into()).map_err(in_rustls)?;
         let met = self.expected.check(&certificate);
         met.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
@@ -105,7 +124,7 @@ impl PeerVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.shared.provider.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, leaf, signature, algorithms)
     }
 }

@@ -1,4 +1,5 @@
 //! A small swarm in memory, made with the pure core, and what the shells' tests share.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::BTreeMap,

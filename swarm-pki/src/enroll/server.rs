@@ -1,0 +1,548 @@
+//! The authority's side of EST, independent of any listener.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use der::{Encode as _, oid::ObjectIdentifier};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Body;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use tokio::{sync::Semaphore, time::timeout};
+use zeroize::Zeroizing;
+
+use super::{Reason, attempts::Attempts, date, pkcs7, refusal};
+use crate::{
+    CertificateRequest, MAX_REQUEST_BYTES, NodeCertificate, NodeId, Timestamp,
+    identity::SWARM_EXTENSION,
+    store::{self, InviteSecret, Issued, Store},
+};
+
+/// Under which EST lives (RFC 7030, 3.2.2).
+pub const PATH: &str = "/.well-known/est";
+
+/// The longest request body: a request in base64 with line breaks.
+const MAX_BODY: usize = 2 * MAX_REQUEST_BYTES;
+
+/// How long a client may take to send a request body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Revocation lists that make the answer of `cacerts` longer than this stay out of it.
+const MAX_CRLS: usize = 2 * 1024 * 1024;
+
+/// How many calls may work on the store, or wait for it, at once.
+const MAX_STORE_CALLS: usize = 32;
+
+/// An enrolment server: EST (RFC 7030) over an authority's [`Store`].
+///
+/// | path under `/.well-known/est` | who may | what it does |
+/// |---|---|---|
+/// | `GET cacerts` | anybody | root, issuing authorities and their revocation lists |
+/// | `GET csrattrs` | anybody | what a request should have: P-256, the identity extension |
+/// | `POST simpleenroll` | an invite: HTTP Basic, node id and secret | spends the invite |
+/// | `POST simplereenroll` | a node with its certificate | renews it |
+///
+/// What is issued is what the operator granted when the invite was made; what a request asks for
+/// does not count. A refusal is one plain line of text, its reason in one word in the header
+/// `Swarm-Refusal`, and an entry in the store's audit log.
+///
+/// It is a function from request to response: [`handle`](Self::handle) fits into any HTTP server
+/// whose TLS asks for a client certificate without requiring it, and [`serve`](Self::serve) is
+/// one.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+struct Shared {
+    store: Store,
+    clock: Arc<dyn TimeProvider>,
+    attempts: Mutex<Attempts>,
+    calls: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("store", &self.0.store.directory())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Makes a server over an authority's store.
+    pub fn new(store: Store) -> Self {
+        Self::with_clock(store, Arc::new(DefaultTimeProvider))
+    }
+
+    /// Makes a server that reads the time from a clock of the caller's.
+    pub fn with_clock(store: Store, clock: Arc<dyn TimeProvider>) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            clock,
+            attempts: Mutex::default(),
+            calls: Arc::new(Semaphore::new(MAX_STORE_CALLS)),
+        }))
+    }
+
+    /// Answers one request. `peer` is the client's certificate, verified in the TLS handshake.
+    ///
+    /// A [`SocketAddr`] among the request's extensions is taken for the client's address: it is
+    /// named in the audit log, and wrong secrets are counted by it. Requests for other paths are
+    /// answered 404.
+    pub async fn handle<B>(
+        &self,
+        peer: Option<&NodeCertificate>,
+        request: Request<B>,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut response = match self.route(peer, request).await {
+            Ok(response) => response,
+            Err(refused) => {
+                tracing::info!(%refused, "enrolment refused");
+                refused.into_response()
+            }
+        };
+        if let Some(now) = self.now() {
+            response
+                .headers_mut()
+                .insert(header::DATE, date::write(now));
+        }
+        response
+    }
+
+    async fn route<B>(
+        &self,
+        peer: Option<&NodeCertificate>,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Some(operation) = Operation::find(request.uri().path()) else {
+            return Err(Refused::line(
+                StatusCode::NOT_FOUND,
+                "there is nothing here",
+            ));
+        };
+        if *request.method() != operation.method() {
+            let line = "this path is for another method";
+            return Err(Refused::line(StatusCode::METHOD_NOT_ALLOWED, line));
+        }
+        match operation {
+            Operation::CaCerts => self.ca_certs().await,
+            Operation::CsrAttrs => Ok(base64_response("application/csrattrs", &csr_attributes())),
+            Operation::SimpleEnroll => self.enroll(request).await,
+            Operation::SimpleReenroll => self.reenroll(peer, request).await,
+        }
+    }
+
+    async fn ca_certs(&self) -> Result<Response<Full<Bytes>>, Refused> {
+        let bundle = self.with_store(|store, now| store.bundle(now)).await?;
+        let certificates = bundle.roots.iter().chain(&bundle.issuers);
+        let certificates = certificates.map(|certificate| certificate.der().as_ref());
+        let lists: Vec<&[u8]> = bundle.crls.iter().map(|crl| crl.der().as_ref()).collect();
+        let fit = lists.iter().map(|crl| crl.len()).sum::<usize>() <= MAX_CRLS;
+        let message = pkcs7::encode(certificates, if fit { &lists } else { &[] });
+        Ok(base64_response(CERTS_ONLY, &message))
+    }
+
+    async fn enroll<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let address = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
+        let requester = address.map_or_else(|| "enrolment".into(), |ip| format!("enrolment {ip}"));
+        let Some((node, secret)) = credentials(request.headers()) else {
+            return Err(Refused::unauthorized(
+                "node id and secret of an invite are needed",
+            ));
+        };
+        // A name that is none cannot be invited; its secret is not looked at.
+        let Ok(node) = node.parse::<NodeId>() else {
+            return Err(Refused::from(Reason::WrongSecret));
+        };
+        let attempt = (node.clone(), address);
+        let now = self.now().ok_or(Reason::Fault)?;
+        if self.attempts(|attempts| attempts.is_blocked(&attempt, now)) {
+            self.record("redeem", Some(&node), Reason::TooManyAttempts, requester)
+                .await;
+            return Err(Reason::TooManyAttempts.into());
+        }
+        let csr = match self.certificate_request(request).await {
+            Ok(csr) => csr,
+            Err(refused) => {
+                self.record("redeem", Some(&node), Reason::BadRequest, requester)
+                    .await;
+                return Err(refused);
+            }
+        };
+        let Ok(secret) = secret.parse::<InviteSecret>() else {
+            self.attempts(|attempts| attempts.failed(attempt, now));
+            self.record("redeem", Some(&node), Reason::WrongSecret, requester)
+                .await;
+            return Err(Reason::WrongSecret.into());
+        };
+        let issued = self
+            .with_store(move |store, now| {
+                // Spent invites pass here: the store gives the same key the same answer again.
+                match store.check_invite(&secret, now) {
+                    Ok(invite) if *invite.node() != node => {
+                        let reason = Reason::WrongSecret.to_string();
+                        store.record_refusal("redeem", Some(&node), &reason, &requester, now)?;
+                        Err(store::Error::InviteWrong)
+                    }
+                    _ => store.redeem(&secret, &csr, &requester, now),
+                }
+            })
+            .await;
+        if matches!(&issued, Err(refused) if refused.reason == Some(Reason::WrongSecret)) {
+            self.attempts(|attempts| attempts.failed(attempt, now));
+        }
+        Ok(issued_response(&issued?))
+    }
+
+    async fn reenroll<B>(
+        &self,
+        peer: Option<&NodeCertificate>,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Some(current) = peer.cloned() else {
+            let line = "a renewal needs the certificate that is to be renewed, in the TLS session";
+            return Err(Refused::line(StatusCode::FORBIDDEN, line));
+        };
+        let requester = format!("node {}", current.id());
+        let csr = match self.certificate_request(request).await {
+            Ok(csr) => csr,
+            Err(refused) => {
+                self.record("renew", Some(current.id()), Reason::BadRequest, requester)
+                    .await;
+                return Err(refused);
+            }
+        };
+        let issued = self
+            .with_store(move |store, now| store.renew(&current, &csr, &requester, now))
+            .await?;
+        Ok(issued_response(&issued))
+    }
+
+    /// Reads a PKCS#10 request in base64, as EST sends it, or in PEM.
+    async fn certificate_request<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<CertificateRequest, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/pkcs10") {
+            let line = "the content type must be application/pkcs10";
+            return Err(Refused::line(StatusCode::UNSUPPORTED_MEDIA_TYPE, line));
+        }
+        // On the heap: the caller's body may be large, and this future sits in others.
+        let body = Box::pin(Limited::new(request.into_body(), MAX_BODY).collect());
+        let body = match timeout(BODY_TIME, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                let line = "the request is too long, or was cut off";
+                return Err(Refused::line(StatusCode::PAYLOAD_TOO_LARGE, line));
+            }
+            Err(_) => {
+                let line = "the request did not arrive in time";
+                return Err(Refused::line(StatusCode::REQUEST_TIMEOUT, line));
+            }
+        };
+        let parsed = if body.starts_with(b"-----BEGIN") {
+            str::from_utf8(&body).ok().map(CertificateRequest::from_pem)
+        } else {
+            let plain: Vec<u8> = body
+                .iter()
+                .copied()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect();
+            STANDARD
+                .decode(plain)
+                .ok()
+                .map(|der| CertificateRequest::from_der(&der))
+        };
+        match parsed {
+            None => Err(Refused::bad_request("the request is not base64")),
+            Some(Ok(request)) => Ok(request),
+            Some(Err(error)) => Err(Refused::bad_request(error.to_string())),
+        }
+    }
+
+    /// Works on the store on a thread that may block.
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store, Timestamp) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let now = self.now().ok_or(Reason::Fault)?;
+        let call = Arc::clone(&self.0.calls)
+            .try_acquire_owned()
+            .map_err(|_| Reason::Busy)?;
+        let store = self.0.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _call = call;
+            work(&store, now)
+        });
+        let done = done.await.map_err(|_| Reason::Fault)?;
+        done.map_err(|error| {
+            let reason = reason(&error);
+            if reason == Reason::Fault {
+                tracing::error!(%error, "the authority's store failed");
+            }
+            reason.into()
+        })
+    }
+
+    /// Writes down a refusal that the store has not seen itself.
+    async fn record(
+        &self,
+        operation: &'static str,
+        node: Option<&NodeId>,
+        reason: Reason,
+        requester: String,
+    ) {
+        let node = node.cloned();
+        let recorded = self.with_store(move |store, now| {
+            store.record_refusal(
+                operation,
+                node.as_ref(),
+                &reason.to_string(),
+                &requester,
+                now,
+            )
+        });
+        if let Err(error) = recorded.await {
+            tracing::warn!(%error, "a refusal is missing in the audit log");
+        }
+    }
+
+    fn attempts<T>(&self, look: impl FnOnce(&mut Attempts) -> T) -> T {
+        look(
+            &mut self
+                .0
+                .attempts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.0.clock.current_time().map(Timestamp::from)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    CaCerts,
+    CsrAttrs,
+    SimpleEnroll,
+    SimpleReenroll,
+}
+
+impl Operation {
+    fn find(path: &str) -> Option<Self> {
+        Some(match path.strip_prefix(PATH)? {
+            "/cacerts" => Self::CaCerts,
+            "/csrattrs" => Self::CsrAttrs,
+            "/simpleenroll" => Self::SimpleEnroll,
+            "/simplereenroll" => Self::SimpleReenroll,
+            _ => return None,
+        })
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::CaCerts | Self::CsrAttrs => Method::GET,
+            Self::SimpleEnroll | Self::SimpleReenroll => Method::POST,
+        }
+    }
+}
+
+/// A response that refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {line}")]
+struct Refused {
+    status: StatusCode,
+    reason: Option<Reason>,
+    line: String,
+}
+
+impl Refused {
+    fn line(status: StatusCode, line: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: None,
+            line: line.into(),
+        }
+    }
+
+    fn bad_request(line: impl Into<String>) -> Self {
+        Self {
+            reason: Some(Reason::BadRequest),
+            ..Self::line(StatusCode::BAD_REQUEST, line)
+        }
+    }
+
+    fn unauthorized(line: impl Into<String>) -> Self {
+        Self {
+            reason: Some(Reason::WrongSecret),
+            ..Self::line(StatusCode::UNAUTHORIZED, line)
+        }
+    }
+
+    fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(format!("{}\n", self.line)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, plain);
+        if let Some(reason) = self.reason {
+            let name = HeaderName::from_static(refusal::HEADER);
+            headers.insert(name, HeaderValue::from_static(reason.token()));
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                let ask = HeaderValue::from_static("Basic realm=\"enrolment\"");
+                headers.insert(header::WWW_AUTHENTICATE, ask);
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        let status = match reason {
+            Reason::WrongSecret => StatusCode::UNAUTHORIZED,
+            Reason::Used | Reason::Expired | Reason::Cancelled | Reason::Revoked => {
+                StatusCode::FORBIDDEN
+            }
+            Reason::Taken => StatusCode::CONFLICT,
+            Reason::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Reason::BadRequest => StatusCode::BAD_REQUEST,
+            Reason::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self {
+            status,
+            reason: Some(reason),
+            line: reason.to_string(),
+        }
+    }
+}
+
+fn reason(error: &store::Error) -> Reason {
+    use store::Error;
+    match error {
+        Error::InviteUnknown | Error::InviteWrong | Error::InviteMalformed => Reason::WrongSecret,
+        Error::InviteSpent { .. } => Reason::Used,
+        Error::InviteExpired(_) => Reason::Expired,
+        Error::InviteCancelled => Reason::Cancelled,
+        Error::IdInUse { .. }
+        | Error::KeyInUse { .. }
+        | Error::AddressInUse { .. }
+        | Error::DnsNameInUse { .. } => Reason::Taken,
+        Error::Revoked(_) | Error::UnknownSerial(_) => Reason::Revoked,
+        Error::Held { .. } => Reason::Busy,
+        _ => Reason::Fault,
+    }
+}
+
+/// Takes user and password out of `Authorization: Basic` (RFC 7617).
+fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = Zeroizing::new(STANDARD.decode(token.trim()).ok()?);
+    let (user, password) = str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some((user.to_owned(), Zeroizing::new(password.to_owned())))
+}
+
+const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
+
+fn issued_response(issued: &Issued) -> Response<Full<Bytes>> {
+    // The certificate alone (RFC 7030, 4.2.3); its issuers are in `cacerts`.
+    base64_response(CERTS_ONLY, &pkcs7::encode([issued.certificate.der()], &[]))
+}
+
+/// Base64 in lines, which every decoder reads.
+fn base64_response(kind: &'static str, der: &[u8]) -> Response<Full<Bytes>> {
+    let text = STANDARD.encode(der);
+    let mut lines = String::with_capacity(text.len() + text.len() / 64 + 1);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        lines.push_str(line);
+        lines.push('\n');
+        rest = tail;
+    }
+    let mut response = Response::new(Full::from(lines));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let encoding = HeaderName::from_static("content-transfer-encoding");
+    headers.insert(encoding, HeaderValue::from_static("base64"));
+    response
+}
+
+/// What a request should have (RFC 7030, 4.5.2): a P-256 key, the identity extension, and a
+/// signature by ECDSA with SHA-256.
+fn csr_attributes() -> Vec<u8> {
+    let oid = |text: &str| {
+        ObjectIdentifier::new_unwrap(text)
+            .to_der()
+            .expect("a constant identifier is encodable")
+    };
+    let attribute = |kind: &str, value: Vec<u8>| {
+        pkcs7::tlv(0x30, &[oid(kind), pkcs7::tlv(0x31, &value)].concat())
+    };
+    let extension = SWARM_EXTENSION
+        .to_der()
+        .expect("a constant identifier is encodable");
+    let key = attribute("1.2.840.10045.2.1", oid("1.2.840.10045.3.1.7"));
+    let extensions = attribute("1.2.840.113549.1.9.14", extension);
+    pkcs7::tlv(
+        0x30,
+        &[key, extensions, oid("1.2.840.10045.4.3.2")].concat(),
+    )
+}
+
+/// The address that a listener has seen, for [`Server::handle`].
+pub(super) fn seen_from<B>(request: &mut Request<B>, address: SocketAddr) {
+    let plain: IpAddr = address.ip().to_canonical();
+    request
+        .extensions_mut()
+        .insert(SocketAddr::new(plain, address.port()));
+}
