@@ -451,3 +451,143 @@ fn read_address(octets: &[u8]) -> Result<IpAddr, IdentityError> {
     }
     .ok_or(IdentityError::Malformed("IP address"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn content(key: &[u8], roles: &[&str], version: u8) -> Vec<u8> {
+        use der::Encode;
+        SwarmExtensionDer {
+            version,
+            wireguard_public_key: OctetStringRef::new(key).unwrap(),
+            roles: roles
+                .iter()
+                .map(|role| Utf8StringRef::new(*role).unwrap())
+                .collect(),
+        }
+        .to_der()
+        .unwrap()
+    }
+
+    #[test]
+    fn the_extension_is_read_strictly() {
+        let good = content(&[7; 32], &["edge", "hub"], 1);
+        assert!(SwarmExtension::from_der(&good).is_ok());
+        let refused = |der: &[u8]| SwarmExtension::from_der(der).unwrap_err();
+        let later = content(&[7; 32], &[], 2);
+        assert_eq!(refused(&later), IdentityError::UnsupportedVersion(2));
+        assert_eq!(
+            refused(&content(&[7; 31], &[], 1)),
+            IdentityError::WireguardKey
+        );
+        assert_eq!(
+            refused(&content(&[0; 32], &[], 1)),
+            IdentityError::WireguardKey
+        );
+        let order = IdentityError::Order("roles");
+        assert_eq!(refused(&content(&[7; 32], &["hub", "edge"], 1)), order);
+        assert_eq!(refused(&content(&[7; 32], &["hub", "hub"], 1)), order);
+        assert!(matches!(
+            refused(&content(&[7; 32], &["Hub"], 1)),
+            IdentityError::Name(_)
+        ));
+        let names: Vec<String> = (0..=MAX_ROLES).map(|n| format!("r{n:03}")).collect();
+        let many: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(matches!(
+            refused(&content(&[7; 32], &many, 1)),
+            IdentityError::TooMany { .. }
+        ));
+        let mut trailing = good.clone();
+        trailing.push(0);
+        assert!(matches!(refused(&trailing), IdentityError::Malformed(_)));
+        // A later field inside the sequence is not this version.
+        let mut longer = good;
+        longer[1] += 2;
+        longer.extend([5, 0]);
+        assert!(matches!(refused(&longer), IdentityError::Malformed(_)));
+    }
+
+    #[test]
+    fn other_names_than_a_nodes_are_refused() {
+        let ia5 = |text: &str| Ia5String::new(text).unwrap();
+        let uri = |text: &str| GeneralName::UniformResourceIdentifier(ia5(text));
+        let own = || uri("spiffe://testers/node/edge1");
+        assert!(read_names(&[own(), GeneralName::DnsName(ia5("edge1.test"))]).is_ok());
+        assert_eq!(read_names(&[]), Err(IdentityError::UriNames(0)));
+        assert_eq!(read_names(&[own(), own()]), Err(IdentityError::UriNames(2)));
+        let mail = GeneralName::Rfc822Name(ia5("a@b.example"));
+        assert_eq!(
+            read_names(&[own(), mail]),
+            Err(IdentityError::UnsupportedName)
+        );
+        for dns in ["*.test", "EDGE1.test", "edge1.test."] {
+            let names = [own(), GeneralName::DnsName(ia5(dns))];
+            assert!(
+                matches!(read_names(&names), Err(IdentityError::Name(_))),
+                "{dns}"
+            );
+        }
+        let short = GeneralName::IpAddress(OctetString::new(vec![10, 0, 0]).unwrap());
+        assert!(matches!(
+            read_names(&[own(), short]),
+            Err(IdentityError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn repeated_and_overlong_lists_are_refused() {
+        let mut identity = NodeIdentity::new(
+            "testers".parse().unwrap(),
+            "edge1".parse().unwrap(),
+            [7; 32],
+        );
+        assert_eq!(identity.check(), Ok(()));
+        identity.addresses = vec![[10, 0, 0, 1].into(); 2];
+        assert_eq!(identity.check(), Err(IdentityError::Order("addresses")));
+        identity.addresses = (0..=MAX_ADDRESSES as u8)
+            .map(|n| [10, 0, 0, n].into())
+            .collect();
+        assert!(matches!(
+            identity.check(),
+            Err(IdentityError::TooMany { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn an_identity_survives_its_extensions(
+            key in proptest::array::uniform32(1u8..),
+            roles in proptest::collection::btree_set("[a-z][a-z0-9]{0,8}", 0..MAX_ROLES),
+            v4 in proptest::collection::btree_set(any::<[u8; 4]>(), 0..8),
+            v6 in proptest::collection::btree_set(any::<[u8; 16]>(), 0..8),
+        ) {
+            let mut identity =
+                NodeIdentity::new("testers".parse().unwrap(), "edge1".parse().unwrap(), key);
+            identity.roles = roles.iter().map(|role| role.parse().unwrap()).collect();
+            identity.addresses = v4.into_iter().map(IpAddr::from).collect();
+            identity.addresses.extend(v6.into_iter().map(IpAddr::from));
+            let [san, extension] = identity.to_extensions();
+            let names = SubjectAltName::from_der(san.extn_value.as_bytes()).unwrap();
+            let (spiffe, dns, addresses) = read_names(&names.0).unwrap();
+            prop_assert_eq!(spiffe, identity.spiffe_id());
+            prop_assert_eq!(dns, identity.dns);
+            prop_assert_eq!(addresses, identity.addresses);
+            let read = SwarmExtension::from_der(extension.extn_value.as_bytes()).unwrap();
+            prop_assert_eq!(read.roles, identity.roles);
+            prop_assert_eq!(read.wireguard_public_key, identity.wireguard_public_key);
+        }
+
+        #[test]
+        fn whatever_parses_as_an_extension_is_written_the_same(
+            noise in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            if let Ok(read) = SwarmExtension::from_der(&noise) {
+                let extension = read.to_extension();
+                prop_assert_eq!(extension.extn_value.as_bytes(), noise.as_slice());
+            }
+        }
+    }
+}

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use swarm_pki::testing::{TestAuthority, fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
 
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 4] = [
     ("pki_csr", fuzz_csr),
     ("pki_bundle", fuzz_bundle),
     ("pki_identity", fuzz_identity),

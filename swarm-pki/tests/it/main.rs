@@ -1,5 +1,7 @@
 //! Everything that needs more than one module: one binary, one module for each area.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[cfg(feature = "testing")]
 mod corpus;
 #[cfg(feature = "enroll")]
@@ -12,6 +14,8 @@ mod front;
 mod openssl;
 #[cfg(feature = "store")]
 mod processes;
+#[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
+mod shell_corpus;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(feature = "tls")]
@@ -20,5 +24,3 @@ mod tls;
 mod trust;
 #[cfg(feature = "testing")]
 mod verify;
-#[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
-mod shell_corpus;

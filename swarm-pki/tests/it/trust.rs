@@ -187,7 +187,7 @@ fn of_two_nodes_with_one_key_or_address_the_older_wins() {
         let mut trust = authority.empty_trust();
         trust.merge(&bundle, now);
         let roster: Vec<_> = trust.roster().cloned().collect();
-        assert_eq!(roster, [first.certificate.clone()]);
+        assert_eq!(roster, std::slice::from_ref(&first.certificate));
         // When the holder goes, the next one takes its place.
         let changes = trust.expire(authority.start + DAY * 35);
         assert_eq!(changes.removed.len(), 1);
