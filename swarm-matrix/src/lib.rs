@@ -43,4 +43,4 @@ pub use client::{
 #[cfg(feature = "client")]
 pub use error::{Cause, Error};
 #[cfg(feature = "client")]
-pub use quarantine::{Admin, CutOff, SharedSecret};
+pub use quarantine::{Admin, CutOff, IdentityPermit, SharedSecret};

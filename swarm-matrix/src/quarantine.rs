@@ -58,6 +58,36 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What lets one user make a new identity, once carried to its node. A secret: not shown by
+/// `Debug`.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct IdentityPermit(String);
+
+impl IdentityPermit {
+    /// Takes a permit as it was carried.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of it, to carry it. Keep it out of logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn random() -> Result<Self, Error> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(bytes.as_mut())
+            .map_err(|_| Error::Encryption("no randomness".into()))?;
+        Ok(Self(hex(bytes.as_ref())))
+    }
+}
+
+impl fmt::Debug for IdentityPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdentityPermit(..)")
+    }
+}
+
 /// What cutting an account off did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -142,10 +172,12 @@ impl Admin {
     pub async fn cut_off(&self, user: &UserId) -> Result<CutOff, Error> {
         self.not_self(user)?;
         let account = ["_synapse", "admin", "v2", "users", user.as_str()];
-        let answer = self
-            .call(Method::PUT, &account, Some(&json!({"locked": true})))
-            .await?;
-        if answer.get("locked").and_then(Value::as_bool) != Some(true) {
+        let lock = json!({"locked": true});
+        let is_locked = |answer: Value| answer.get("locked").and_then(Value::as_bool) == Some(true);
+        // Where there was no account, the first request makes it and passes over the lock.
+        if !is_locked(self.call(Method::PUT, &account, Some(&lock)).await?)
+            && !is_locked(self.call(Method::PUT, &account, Some(&lock)).await?)
+        {
             return Err(Error::Answer("the account is not locked".into()));
         }
         // From here on no device can be added.
@@ -208,23 +240,37 @@ impl Admin {
         self.call(Method::POST, &path, Some(&body)).await.map(drop)
     }
 
-    /// Permits a user, for ten minutes, to make a new identity in place of one that was lost with
-    /// its store.
+    /// Permits a user to make a new identity in place of one that was lost with its store: gives
+    /// what [`Session::renew_identity`](crate::Session::renew_identity) asks for. Carry it to the
+    /// node by a way that proves who it is, and take it back by [`Admin::withdraw`] when it is
+    /// used: as long as it stands, it also logs the user in.
     ///
     /// # Errors
-    /// When the homeserver cannot be reached or refuses, or the user has no identity yet.
-    pub async fn permit_new_identity(&self, user: &UserId) -> Result<(), Error> {
-        let path = [
-            "_synapse",
-            "admin",
-            "v1",
-            "users",
-            user.as_str(),
-            "_allow_cross_signing_replacement_without_uia",
-        ];
-        self.call(Method::POST, &path, Some(&json!({})))
-            .await
-            .map(drop)
+    /// When the homeserver cannot be reached or refuses, or knows no such account.
+    pub async fn permit_new_identity(&self, user: &UserId) -> Result<IdentityPermit, Error> {
+        let permit = IdentityPermit::random()?;
+        self.set_password(user, &permit).await?;
+        Ok(permit)
+    }
+
+    /// Takes back what [`Admin::permit_new_identity`] gave.
+    ///
+    /// # Errors
+    /// When the homeserver cannot be reached or refuses, or knows no such account.
+    pub async fn withdraw(&self, user: &UserId) -> Result<(), Error> {
+        // A password cannot be taken away; one that nobody knows is as good.
+        self.set_password(user, &IdentityPermit::random()?).await
+    }
+
+    async fn set_password(&self, user: &UserId, password: &IdentityPermit) -> Result<(), Error> {
+        self.not_self(user)?;
+        let account = ["_synapse", "admin", "v2", "users", user.as_str()];
+        // PUT would make an account that is not there.
+        self.call(Method::GET, &account, None).await?;
+        let mut body = json!({"password": password.0, "logout_devices": false});
+        let answer = self.call(Method::PUT, &account, Some(&body)).await;
+        wipe(&mut body["password"]);
+        answer.map(drop)
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<String>, Error> {
@@ -342,7 +388,6 @@ fn wipe(value: &mut Value) {
     }
 }
 
-/// The state of each account in a list, for a check after an outage.
 impl Admin {
     /// Cuts off every account of a list that is not cut off yet; gives what went wrong, by user.
     /// As when the homeserver was away while nodes were revoked.

@@ -2,7 +2,10 @@
 
 use matrix_sdk::authentication::matrix::MatrixSession;
 use matrix_sdk::config::RequestConfig;
-use matrix_sdk::encryption::EncryptionSettings;
+use matrix_sdk::encryption::{CrossSigningResetAuthType, EncryptionSettings};
+use matrix_sdk::ruma::api::client::uiaa::{
+    AuthData, MatrixUserIdentifier, Password, UserIdentifier,
+};
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId};
 use matrix_sdk::store::RoomLoadSettings;
 use matrix_sdk::{Client, SessionMeta, SessionTokens, SqliteCryptoStore, SqliteStoreConfig};
@@ -17,6 +20,7 @@ use super::endpoint::REQUEST_TIMEOUT;
 use super::failure::classify;
 use super::store::{SavedLogin, Store};
 use crate::error::Error;
+use crate::quarantine::IdentityPermit;
 
 /// Logs in as a new device by a fresh token, or as `device` again.
 pub(super) async fn log_in(
@@ -157,6 +161,7 @@ pub(super) async fn ensure_identity(client: &Client) -> Result<Identity, Error> 
     Box::pin(encryption.bootstrap_cross_signing_if_needed(None))
         .await
         .map_err(classify)?;
+    fetch_own_keys(client).await?;
     let signed = identity(client).await?;
     Ok(if signed == Identity::CrossSigned {
         signed
@@ -166,18 +171,35 @@ pub(super) async fn ensure_identity(client: &Client) -> Result<Identity, Error> 
 }
 
 /// Makes a new cross-signing key in place of a lost one.
-pub(super) async fn renew_identity(client: &Client) -> Result<Identity, Error> {
-    match Box::pin(client.encryption().reset_cross_signing())
+pub(super) async fn renew_identity(
+    client: &Client,
+    permit: &IdentityPermit,
+) -> Result<Identity, Error> {
+    let reset = Box::pin(client.encryption().reset_cross_signing())
         .await
-        .map_err(classify)?
-    {
-        None => identity(client).await,
-        Some(_) => Err(Error::Refused {
-            status: 401,
-            code: "M_FORBIDDEN".to_owned(),
-            message: "an administrator has to permit a new identity first".to_owned(),
-        }),
+        .map_err(classify)?;
+    if let Some(handle) = reset {
+        let CrossSigningResetAuthType::Uiaa(info) = handle.auth_type() else {
+            return Err(Error::Answer("it asks for a login by OAuth".into()));
+        };
+        let user = client.user_id().ok_or(Error::Closed)?.to_owned();
+        let user = UserIdentifier::Matrix(MatrixUserIdentifier::new(user.to_string()));
+        let mut password = Password::new(user, permit.expose().to_owned());
+        password.session = info.session.clone();
+        let auth = Some(AuthData::Password(password));
+        Box::pin(handle.auth(auth)).await.map_err(classify)?;
     }
+    fetch_own_keys(client).await?;
+    identity(client).await
+}
+
+/// Has the SDK look at this user's own keys as the homeserver has them.
+async fn fetch_own_keys(client: &Client) -> Result<(), Error> {
+    let user = client.user_id().ok_or(Error::Closed)?;
+    Box::pin(client.encryption().request_user_identity(user))
+        .await
+        .map_err(classify)?;
+    Ok(())
 }
 
 async fn identity(client: &Client) -> Result<Identity, Error> {

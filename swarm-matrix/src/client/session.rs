@@ -22,6 +22,7 @@ use crate::alerts::{AlertBook, AlertBookConfig};
 use crate::error::Error;
 use crate::event::{Acknowledgement, Alert, MessageContent, StateContent, encode};
 use crate::id::{EventId, RoomId, UserId};
+use crate::quarantine::IdentityPermit;
 use crate::state::{Membership, Snapshot};
 
 /// How long anything a caller waits for may take, all retries included.
@@ -276,14 +277,18 @@ impl Session {
         bounded(sdk_room.unban_user(&user, None)).await
     }
 
-    /// Makes a new identity in place of one that was lost with its store. An administrator has to
-    /// permit it first ([`Admin::permit_new_identity`](crate::Admin::permit_new_identity)).
+    /// Makes a new identity in place of one that was lost with its store, by an administrator's
+    /// permit ([`Admin::permit_new_identity`](crate::Admin::permit_new_identity)). An identity that
+    /// is not lost is kept.
     ///
     /// # Errors
-    /// When it is not permitted, or the homeserver cannot be reached.
-    pub async fn renew_identity(&self) -> Result<Identity, Error> {
+    /// When the permit is not good, or the homeserver cannot be reached.
+    pub async fn renew_identity(&self, permit: &IdentityPermit) -> Result<Identity, Error> {
         let client = self.client().await?;
-        let identity = Box::pin(login::renew_identity(&client)).await?;
+        if *self.inner.shared.identity.borrow() == Identity::CrossSigned {
+            return Ok(Identity::CrossSigned);
+        }
+        let identity = Box::pin(login::renew_identity(&client, permit)).await?;
         self.inner.shared.identity.send_replace(identity);
         Ok(identity)
     }

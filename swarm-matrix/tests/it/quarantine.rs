@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use swarm_matrix::{
-    Admin, Error, Identity, Localpart, NodeState, NodeStatus, RoomSpec, ServerName, Session,
-    SessionState, SharedSecret,
+    Admin, Error, Identity, IdentityPermit, Localpart, NodeState, NodeStatus, RoomSpec, ServerName,
+    Session, SessionState, SharedSecret,
 };
 
-use crate::swarm::{config, next, now_ms, session, soon, state, user};
+use crate::swarm::{Bare, config, next, now_ms, session, soon, state, user};
 use crate::synapse::{SERVER_NAME, SHARED_SECRET, Synapse, shared};
 
 async fn admin(synapse: &Synapse) -> Admin {
@@ -129,16 +130,29 @@ async fn a_lost_store_is_a_lost_identity_until_an_administrator_permits_a_new_on
 
     let forgetful = session(synapse, "forgetful", &dir.path().join("second")).await;
     assert_eq!(*forgetful.identity().borrow(), Identity::Lost);
-    assert!(forgetful.renew_identity().await.is_err());
-    admin(synapse)
-        .await
-        .permit_new_identity(&user("forgetful"))
+    let admin = admin(synapse).await;
+    let permit = admin.permit_new_identity(&user("forgetful")).await.unwrap();
+    let forged = IdentityPermit::new("guess");
+    assert!(
+        soon("forged", forgetful.renew_identity(&forged))
+            .await
+            .is_err()
+    );
+    assert_eq!(*forgetful.identity().borrow(), Identity::Lost);
+    let renewed = soon("renew", forgetful.renew_identity(&permit))
         .await
         .unwrap();
-    assert_eq!(
-        forgetful.renew_identity().await.unwrap(),
-        Identity::CrossSigned
-    );
+    assert_eq!(renewed, Identity::CrossSigned);
+    // A permit that is taken back is worth nothing.
+    let login = json!({
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": "forgetful"},
+        "password": permit.expose(),
+    });
+    let bare = Bare::new(synapse);
+    assert_eq!(bare.call("POST", "login", Some(login.clone())).await.0, 200);
+    admin.withdraw(&user("forgetful")).await.unwrap();
+    assert_eq!(bare.call("POST", "login", Some(login)).await.0, 403);
 
     soon("join", forgetful.join_room("attic", &user("friend")))
         .await

@@ -13,29 +13,29 @@ use swarm_matrix::{
 use crate::synapse::{SERVER_NAME, Synapse, issuer};
 
 /// How long a test waits for anything.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("nothing within {LIMIT:?}: {what}"),
     }
 }
 
-pub fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     UserId::parse(format!("@{name}:{SERVER_NAME}")).unwrap()
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests stand in for a shell")]
-pub fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     now().as_millis().try_into().unwrap()
 }
 
-pub fn token(name: &str) -> LoginToken {
+pub(crate) fn token(name: &str) -> LoginToken {
     let mut id = [0; 16];
     aws_lc_rs::rand::fill(&mut id).unwrap();
     issuer()
@@ -43,7 +43,7 @@ pub fn token(name: &str) -> LoginToken {
         .unwrap()
 }
 
-pub fn config(synapse: &Synapse, name: &str, store: &Path) -> SessionConfig {
+pub(crate) fn config(synapse: &Synapse, name: &str, store: &Path) -> SessionConfig {
     let localpart = name.to_owned();
     SessionConfig::new(synapse.endpoint(), user(name), store, move || {
         let token = token(&localpart);
@@ -52,7 +52,7 @@ pub fn config(synapse: &Synapse, name: &str, store: &Path) -> SessionConfig {
 }
 
 /// A session that is up to date.
-pub async fn session(synapse: &Synapse, name: &str, store: &Path) -> Session {
+pub(crate) async fn session(synapse: &Synapse, name: &str, store: &Path) -> Session {
     let session = soon("login", Session::login(config(synapse, name, store)))
         .await
         .unwrap();
@@ -61,14 +61,14 @@ pub async fn session(synapse: &Synapse, name: &str, store: &Path) -> Session {
 }
 
 /// The next message that could be read.
-pub async fn next(messages: &mut Messages) -> Message {
+pub(crate) async fn next(messages: &mut Messages) -> Message {
     soon("message", messages.next_message())
         .await
         .expect("the session goes on")
 }
 
 /// Everything up to the text given.
-pub async fn until_text(messages: &mut Messages, text: &str) -> Vec<Received> {
+pub(crate) async fn until_text(messages: &mut Messages, text: &str) -> Vec<Received> {
     let mut all = Vec::new();
     loop {
         let received = soon(text, messages.next())
@@ -83,19 +83,23 @@ pub async fn until_text(messages: &mut Messages, text: &str) -> Vec<Received> {
     }
 }
 
-pub async fn state(session: &Session, what: &str, wanted: impl FnMut(&SessionState) -> bool) {
+pub(crate) async fn state(
+    session: &Session,
+    what: &str,
+    wanted: impl FnMut(&SessionState) -> bool,
+) {
     soon(what, session.state().wait_for(wanted)).await.unwrap();
 }
 
 /// The client-server API, bare: a client that keeps to nothing.
-pub struct Bare {
+pub(crate) struct Bare {
     http: reqwest::Client,
     url: String,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl Bare {
-    pub async fn login(synapse: &Synapse, name: &str) -> Self {
+    pub(crate) async fn login(synapse: &Synapse, name: &str) -> Self {
         let mut bare = Self::new(synapse);
         let body = json!({"type": "org.matrix.login.jwt", "token": token(name).expose()});
         let (status, answer) = bare.call("POST", "login", Some(body)).await;
@@ -104,7 +108,7 @@ impl Bare {
         bare
     }
 
-    pub fn new(synapse: &Synapse) -> Self {
+    pub(crate) fn new(synapse: &Synapse) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
@@ -117,7 +121,7 @@ impl Bare {
         }
     }
 
-    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}/_matrix/client/v3/{path}", self.url);
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.http.request(method, url).timeout(LIMIT);
@@ -137,6 +141,6 @@ impl Bare {
 }
 
 /// A name as part of a path.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use swarm_matrix::{Endpoint, TokenIssuer};
 
-pub const SERVER_NAME: &str = "swarm";
-pub const SHARED_SECRET: &str = "only for tests";
+pub(crate) const SERVER_NAME: &str = "swarm";
+pub(crate) const SHARED_SECRET: &str = "only for tests";
 
 /// A running homeserver, killed when dropped.
-pub struct Synapse {
+pub(crate) struct Synapse {
     python: PathBuf,
     dir: tempfile::TempDir,
-    pub port: u16,
+    pub(crate) port: u16,
     child: Child,
 }
 
 /// What signs login tokens that this homeserver takes.
-pub fn issuer() -> TokenIssuer {
+pub(crate) fn issuer() -> TokenIssuer {
     TokenIssuer::from_seed(&[42; 32]).unwrap()
 }
 
@@ -32,7 +32,7 @@ pub fn issuer() -> TokenIssuer {
     reason = "where the tests' tools are is the environment's word"
 )]
 #[allow(clippy::print_stderr, reason = "a skip is said")]
-pub fn python(test: &str) -> Option<PathBuf> {
+pub(crate) fn python(test: &str) -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv/bin/python3");
     let named = std::env::var_os("SWARM_TEST_SYNAPSE_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or(tools);
@@ -50,7 +50,7 @@ pub fn python(test: &str) -> Option<PathBuf> {
 
 /// The homeserver that the tests of this binary share. It ends with the process: a shell waits
 /// for the end of its input.
-pub fn shared(test: &str) -> Option<&'static Synapse> {
+pub(crate) fn shared(test: &str) -> Option<&'static Synapse> {
     static SHARED: OnceLock<(Synapse, ChildStdin)> = OnceLock::new();
     let python = python(test)?;
     let (synapse, _) = SHARED.get_or_init(|| {
@@ -69,7 +69,7 @@ pub fn shared(test: &str) -> Option<&'static Synapse> {
 }
 
 impl Synapse {
-    pub fn start(python: PathBuf) -> Self {
+    pub(crate) fn start(python: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -88,25 +88,25 @@ impl Synapse {
         synapse
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint::loopback(&self.url()).unwrap()
     }
 
-    pub fn python(&self) -> &Path {
+    pub(crate) fn python(&self) -> &Path {
         &self.python
     }
 
     /// Ends it as a power failure does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = spawn(&self.python, self.dir.path());
         self.wait_until_healthy();
     }
