@@ -182,7 +182,12 @@ impl Client {
                 .map_err(|_| AttemptError::BadAnswer("the root is not usable"))?;
             trust.merge(&bundle, self.now());
             let expected = Expected::Node(invite.authority().clone());
-            let config = anonymous_client_config(trust.clone(), expected, Arc::clone(&self.clock));
+            let config = anonymous_client_config(
+                trust.clone(),
+                expected,
+                &[b"http/1.1"],
+                Arc::clone(&self.clock),
+            );
             let mut post = post(socket, "simpleenroll", request)?;
             post.headers_mut()
                 .insert(header::AUTHORIZATION, basic(invite));

@@ -12,6 +12,13 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)+
         }
 
+        impl Counters {
+            /// Lists every counter by its name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+        }
+
         #[derive(Debug, Default)]
         pub(super) struct Live {
             $(pub(super) $name: Count,)+

@@ -335,11 +335,12 @@ impl MeshTls {
     }
 }
 
-/// Makes a client configuration for a machine that has no certificate yet.
-#[cfg(feature = "enroll")]
-pub(crate) fn anonymous_client_config(
+/// Makes a client configuration for a machine that has no certificate (yet) and still accepts only
+/// the expected peer, going by a trust that does not change.
+pub fn anonymous_client_config(
     trust: Trust,
     expected: Expected,
+    alpn: &[&[u8]],
     clock: Arc<dyn TimeProvider>,
 ) -> Arc<ClientConfig> {
     let provider = Arc::new(provider());
@@ -355,6 +356,7 @@ pub(crate) fn anonymous_client_config(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
+    config.alpn_protocols = protocols(alpn);
     config.resumption = Resumption::disabled();
     Arc::new(config)
 }
