@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 /// The message waits to be sent. It is lost if the connection breaks before the server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "queued is not sent"]
 pub struct Queued {
     /// The id that it bears.
     pub id: MessageId,
@@ -144,7 +143,7 @@ impl Client {
         subject: &str,
         headers: &Headers,
         payload: &Bytes,
-        reply: impl FnMut(&Link) -> Option<String>,
+        reply: impl FnMut(&Arc<Link>) -> Option<String>,
     ) -> Result<Arc<Link>, PublishError> {
         let sent = self.try_send(subject, headers, payload, reply);
         match &sent {
@@ -159,7 +158,7 @@ impl Client {
         subject: &str,
         headers: &Headers,
         payload: &Bytes,
-        mut reply: impl FnMut(&Link) -> Option<String>,
+        mut reply: impl FnMut(&Arc<Link>) -> Option<String>,
     ) -> Result<Arc<Link>, PublishError> {
         let size = encode::header_length(headers) + payload.len();
         loop {

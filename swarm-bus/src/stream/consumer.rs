@@ -134,8 +134,8 @@ impl<T: Topic> Consumer<T> {
         loop {
             let mut answers = None;
             let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
-                // One more for the word that ends the pull.
-                let place = link.replies.expect_many(&subject, self.batch + 8);
+                // Some more for the words that come between and at the end.
+                let place = ExpectedMany::new(link, &subject, self.batch + 8);
                 let inbox = place.inbox();
                 answers = Some(place);
                 Some(inbox)

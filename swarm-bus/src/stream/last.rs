@@ -11,7 +11,9 @@ impl Client {
     /// ([`StreamConfig::direct_get`](super::StreamConfig::direct_get)).
     ///
     /// # Errors
-    /// [`StreamError`]. The inner `Err` is a message that cannot be read.
+    /// [`StreamError`]. To a question about a stream that does not exist, or does not allow it,
+    /// JetStream does not answer at all: that is
+    /// [`RequestError::TimedOut`](crate::client::RequestError::TimedOut). The inner `Err` is a message that cannot be read.
     pub async fn last<T: Topic>(
         &self,
         stream: &Token,
@@ -25,7 +27,7 @@ impl Client {
             .await;
         let mut answer = match answer {
             Ok(answer) => answer,
-            Err(RequestError::NoResponders { .. }) => return Err(StreamError::NoStream),
+            Err(RequestError::NoResponders { .. }) => return Err(StreamError::NoJetStream),
             Err(error) => return Err(error.into()),
         };
         match answer.status {

@@ -138,6 +138,10 @@ impl Link {
             self.replies.deliver(delivery);
             return;
         }
+        if delivery.sid >= replies::OWN_SIDS {
+            self.replies.deliver_to(delivery.sid, delivery);
+            return;
+        }
         let route = lock(&self.routes).get(&delivery.sid).cloned();
         if let Some(route) = route {
             route.deliver(self, delivery, &self.counters);

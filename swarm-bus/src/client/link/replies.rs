@@ -1,12 +1,16 @@
-//! Answers that are awaited: one subscription for all, told apart by the last token.
+//! Answers that are awaited: single ones by one subscription for all, told apart by the last token;
+//! several to one request by a subscription of their own.
 
-use super::lock;
-use crate::wire::Delivery;
+use super::{Link, lock};
+use crate::wire::{Delivery, encode};
 use crate::{Pattern, Token};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
+
+/// Where the subscription numbers begin that belong to one request each; users' begin at 2.
+pub(super) const OWN_SIDS: u64 = 1 << 32;
 
 /// What a request comes to.
 #[derive(Debug)]
@@ -66,21 +70,16 @@ impl Replies {
         }
     }
 
-    /// Makes room for up to `count` answers.
-    pub(crate) fn expect_many(&self, subject: &str, count: usize) -> ExpectedMany {
-        let (to, from) = mpsc::channel(count);
-        ExpectedMany {
-            place: self.place(subject, To::Many(to)),
-            from,
-        }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.0.waiting).entries.is_empty()
     }
 
     fn place(&self, subject: &str, to: To) -> Place {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.place_as(number, subject, to)
+    }
+
+    fn place_as(&self, number: u64, subject: &str, to: To) -> Place {
         let mut waiting = lock(&self.0.waiting);
         if !waiting.closed {
             let subject = subject.to_owned();
@@ -97,7 +96,13 @@ impl Replies {
             .subject
             .strip_prefix(&self.0.prefix)
             .and_then(|token| u64::from_str_radix(token, 16).ok());
-        let Some(number) = number else { return };
+        if let Some(number) = number {
+            self.deliver_to(number, delivery);
+        }
+    }
+
+    /// Hands an answer to who awaits it under a number.
+    pub(super) fn deliver_to(&self, number: u64, delivery: Delivery) {
         let mut waiting = lock(&self.0.waiting);
         match waiting.entries.get(&number).map(|entry| &entry.to) {
             Some(To::Many(to)) => {
@@ -184,21 +189,46 @@ impl Expected {
     }
 }
 
-/// Several answers, awaited.
+/// Several answers, awaited on a subscription of their own: what a stream sends bears the subject
+/// that it was stored under, not that of the inbox.
 pub(crate) struct ExpectedMany {
     place: Place,
+    link: Arc<Link>,
     from: mpsc::Receiver<Answer>,
 }
 
 impl ExpectedMany {
+    /// Makes room for up to `count` answers to what is published to `subject`.
+    pub(crate) fn new(link: &Arc<Link>, subject: &str, count: usize) -> Self {
+        let (to, from) = mpsc::channel(count);
+        let replies = &link.replies;
+        let sid = OWN_SIDS + replies.0.next.fetch_add(1, Ordering::Relaxed);
+        let expected = Self {
+            place: replies.place_as(sid, subject, To::Many(to)),
+            link: Arc::clone(link),
+            from,
+        };
+        let inbox = Pattern::from_checked(expected.inbox());
+        link.out
+            .control(|to| encode::subscribe(to, sid, &inbox, None));
+        expected
+    }
+
     /// Where the answers are to be sent.
     pub(crate) fn inbox(&self) -> String {
-        self.place.inbox()
+        // A token more than the inbox of single answers takes.
+        format!("{}many.{:x}", self.link.replies.0.prefix, self.place.number)
     }
 
     /// Waits for the next answer; `None` when the connection ends before.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
         self.from.recv().await
+    }
+}
+
+impl Drop for ExpectedMany {
+    fn drop(&mut self) {
+        self.link.quiet(self.place.number);
     }
 }
 

@@ -1,0 +1,129 @@
+use crate::rig::{Rig, token};
+use swarm_bus::client::{Client, PublishError, SubscribeError};
+use swarm_bus::permissions::Role;
+use swarm_bus::topic::ParseTopicError;
+use swarm_bus::{Raw, Subject, Template, Token, Topic};
+
+/// Any subject at all: what a program with a stolen key would try.
+struct Any(Subject);
+
+impl Topic for Any {
+    type Payload = bytes::Bytes;
+    type Codec = Raw;
+    const TEMPLATE: Template = Template::new("any");
+
+    fn parameters(&self) -> Vec<Token> {
+        Vec::new()
+    }
+
+    fn from_parameters(_: &[Token]) -> Result<Self, ParseTopicError> {
+        Ok(Self(Subject::from_static("any")))
+    }
+
+    fn subject(&self) -> Subject {
+        self.0.clone()
+    }
+}
+
+/// For hub, edge and operator, of which the node is `n1`: p(ublish), s(ubscribe), both or neither.
+const TABLE: &[(&str, [&str; 3])] = &[
+    ("swarm.events.node.n1", ["ps", "ps", "ps"]),
+    ("swarm.events.node.n2", ["ps", "s", "s"]),
+    ("swarm.commands.n1.reboot", ["ps", "s", "ps"]),
+    ("swarm.commands.n1.ping", ["ps", "ps", "ps"]),
+    ("swarm.commands.n2.reboot", ["ps", "", "p"]),
+    ("swarm.commands.n2.ping", ["ps", "p", "p"]),
+    ("swarm.telemetry.n1.host", ["ps", "p", "ps"]),
+    ("swarm.telemetry.n2.host", ["ps", "", "s"]),
+    ("swarm.endpoints.n1", ["ps", "s", "s"]),
+    ("swarm.endpoints.n2", ["ps", "s", "s"]),
+    ("swarm.trust.bundle", ["ps", "s", "s"]),
+    ("swarm.events.node.n1.more", ["", "", ""]),
+    ("swarm.unknown", ["", "", ""]),
+    ("elsewhere", ["", "", ""]),
+    ("_INBOX.x", ["", "", ""]),
+    ("_INBOX_n1.x", ["s", "s", "s"]),
+    ("_INBOX_n2.x", ["", "", ""]),
+    ("$SYS.REQ.SERVER.PING", ["", "", ""]),
+    ("$JS.API.STREAM.DELETE.NONE", ["p", "", ""]),
+    ("$JS.API.STREAM.INFO.SWARM_EVENTS", ["p", "", ""]),
+    ("$JS.API.STREAM.MSG.GET.SWARM_EVENTS", ["p", "", ""]),
+    (
+        "$JS.API.CONSUMER.DURABLE.CREATE.SWARM_EVENTS.n1",
+        ["p", "", ""],
+    ),
+    ("$JS.API.CONSUMER.CREATE.SWARM_EVENTS", ["p", "", ""]),
+    ("$JS.API.CONSUMER.INFO.SWARM_EVENTS.n1", ["p", "p", "p"]),
+    ("$JS.API.CONSUMER.INFO.SWARM_EVENTS.n2", ["p", "", ""]),
+    ("$JS.API.CONSUMER.MSG.NEXT.SWARM_EVENTS.n1", ["p", "p", "p"]),
+    ("$JS.API.CONSUMER.MSG.NEXT.SWARM_EVENTS.n2", ["p", "", ""]),
+    ("$JS.ACK.SWARM_EVENTS.n1.1.1.1.1.1", ["p", "p", "p"]),
+    ("$JS.ACK.SWARM_EVENTS.n2.1.1.1.1.1", ["p", "", ""]),
+    (
+        "$JS.API.DIRECT.GET.SWARM_TRUST.swarm.trust.bundle",
+        ["p", "p", "p"],
+    ),
+    (
+        "$JS.API.DIRECT.GET.SWARM_ENDPOINTS.swarm.endpoints.n2",
+        ["p", "p", "p"],
+    ),
+    (
+        "$JS.API.DIRECT.GET.SWARM_EVENTS.swarm.events.node.n2",
+        ["p", "", ""],
+    ),
+];
+
+#[tokio::test]
+async fn every_role_can_do_what_the_table_says_and_nothing_else() {
+    for (column, role) in [Role::Hub, Role::Edge, Role::Operator]
+        .into_iter()
+        .enumerate()
+    {
+        let Some(rig) = Rig::start("permissions::table", &[("n1", role)]) else {
+            return;
+        };
+        let client = rig.client("n1").await;
+        for (subject, rights) in TABLE {
+            let found = try_subject(&client, subject).await;
+            assert_eq!(found, rights[column], "{role}: {subject}");
+        }
+        // Wider than any grant.
+        let all = client.subscribe(Wide::any()).unwrap().barrier().await;
+        assert!(matches!(all, Err(SubscribeError::Denied { .. })), "{role}");
+    }
+}
+
+#[derive(Topic)]
+#[topic("swarm.{a}.{b}.{c}", payload = bytes::Bytes, codec = Raw)]
+struct Wide {
+    a: Token,
+    b: Token,
+    c: Token,
+}
+
+async fn try_subject(client: &Client, subject: &str) -> String {
+    let topic = Any(Subject::parse(subject).unwrap());
+    let mut found = String::new();
+    match client.publish_flushed(&topic, &bytes::Bytes::new()).await {
+        Ok(_) => found.push('p'),
+        Err(PublishError::Denied { .. }) => {}
+        Err(other) => panic!("{subject}: {other}"),
+    }
+    for group in [None, Some(token("group"))] {
+        let subscription = match &group {
+            None => client.subscribe(&topic),
+            Some(group) => client.queue_subscribe(&topic, group.clone()),
+        };
+        let may = match subscription.unwrap().barrier().await {
+            Ok(()) => true,
+            Err(SubscribeError::Denied { .. }) => false,
+            Err(other) => panic!("{subject}: {other}"),
+        };
+        match (group, may) {
+            (None, true) => found.push('s'),
+            (Some(_), may) => assert_eq!(may, found.contains('s'), "{subject} in a group"),
+            (None, false) => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,197 @@
+use crate::rig::{Rig, SOON, connected, soon, token};
+use std::time::Duration;
+use swarm_bus::client::{PublishError, RequestError};
+use swarm_bus::permissions::Role;
+use swarm_bus::stream::{ConsumerConfig, Ensured, StreamError};
+use swarm_bus::topics::{
+    ENDPOINTS_STREAM, EVENTS_STREAM, Endpoints, NodeEndpoints, NodeEvent, NodeEvents, Occurrence,
+    TRUST_STREAM, Timestamp, TrustBundle, events_consumer, mesh_streams,
+};
+use swarm_bus::{MessageId, Pattern};
+
+fn up(number: u64) -> NodeEvent {
+    NodeEvent {
+        at: Timestamp(number),
+        event: Occurrence::Up,
+    }
+}
+
+#[tokio::test]
+async fn streams_and_consumers_become_what_they_shall_be() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(rig) = Rig::start("stream::ensure", &users) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        assert_eq!(hub.ensure_stream(&stream).await.unwrap(), Ensured::Created);
+        assert_eq!(
+            hub.ensure_stream(&stream).await.unwrap(),
+            Ensured::Unchanged
+        );
+    }
+    let mut events = mesh_streams().remove(0);
+    events.max_messages = Some(5000);
+    assert_eq!(hub.ensure_stream(&events).await.unwrap(), Ensured::Updated);
+    assert_eq!(
+        hub.ensure_stream(&events).await.unwrap(),
+        Ensured::Unchanged
+    );
+
+    let mut consumer = events_consumer(&token("n1"));
+    assert_eq!(
+        hub.ensure_consumer(&consumer).await.unwrap(),
+        Ensured::Created
+    );
+    assert_eq!(
+        hub.ensure_consumer(&consumer).await.unwrap(),
+        Ensured::Unchanged
+    );
+    consumer.ack_wait = Duration::from_secs(5);
+    assert_eq!(
+        hub.ensure_consumer(&consumer).await.unwrap(),
+        Ensured::Updated
+    );
+
+    let server = hub.connected(SOON).await.unwrap();
+    if server.version < "2.10.0".parse().unwrap() {
+        events.compressed = true;
+        let refused = hub.ensure_stream(&events).await;
+        assert!(matches!(refused, Err(StreamError::Unsupported(u)) if u.feature == "compression"));
+        let two = ["swarm.events.node.a", "swarm.events.node.b"];
+        consumer.filters = two.map(|text| Pattern::parse(text).unwrap()).to_vec();
+        let refused = hub.ensure_consumer(&consumer).await;
+        assert!(matches!(refused, Err(StreamError::Unsupported(_))));
+    }
+    let nowhere = ConsumerConfig::new(token("NOWHERE"), token("c"));
+    let refused = hub.ensure_consumer(&nowhere).await;
+    assert!(matches!(refused, Err(StreamError::NoStream)), "{refused:?}");
+
+    // An edge may not, and hears so at once.
+    let edge = rig.client("n1").await;
+    let refused = tokio::time::timeout(Duration::from_secs(1), edge.ensure_stream(&events));
+    let refused = refused.await.expect("a denial is no timeout");
+    assert!(matches!(
+        refused,
+        Err(StreamError::Unsupported(_)
+            | StreamError::Request(RequestError::Publish(PublishError::Denied { .. })))
+    ));
+}
+
+#[tokio::test]
+async fn an_edge_reads_what_it_missed_and_each_word_of_acknowledgement_counts() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(rig) = Rig::start("stream::consume", &users) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let mut config = events_consumer(&token("n1"));
+    config.ack_wait = Duration::from_millis(800);
+    hub.ensure_consumer(&config).await.unwrap();
+    let topic = NodeEvents { node: token("hub") };
+    for number in 1..=5 {
+        let stored = hub.publish_stored(&topic, &up(number)).await.unwrap();
+        assert_eq!(
+            (stored.stream.as_str(), stored.sequence),
+            ("SWARM_EVENTS", number)
+        );
+    }
+    // The same id again is kept once.
+    let id = MessageId::parse("once").unwrap();
+    for duplicate in [false, true] {
+        let message = hub.message(&topic, &up(6)).unwrap().id(id.clone());
+        let stored = message.store().await.unwrap();
+        assert_eq!((stored.sequence, stored.duplicate), (6, duplicate));
+    }
+
+    let edge = rig.client("n1").await;
+    let node = token("n1");
+    let mut consumer = edge
+        .consumer::<NodeEvents>(&EVENTS_STREAM, &node)
+        .await
+        .unwrap();
+    let mut first = Vec::new();
+    for number in 1..=6 {
+        let delivered = soon(consumer.next()).await.unwrap();
+        assert_eq!((delivered.sequence, delivered.deliveries), (number, 1));
+        assert_eq!(delivered.content.as_ref().unwrap().payload, up(number));
+        first.push(delivered);
+    }
+    assert_eq!(first[5].pending, 0);
+    first[0].ack().unwrap();
+    first[1].ack_confirmed(SOON).await.unwrap();
+    first[2].nak(Duration::from_millis(100)).unwrap();
+    first[3].term().unwrap();
+    first[5].ack().unwrap();
+    // The third comes again soon, the fifth when its time is up, the fourth never.
+    let again = soon(consumer.next()).await.unwrap();
+    assert_eq!((again.sequence, again.deliveries), (3, 2));
+    again.ack().unwrap();
+    let again = soon(consumer.next()).await.unwrap();
+    assert_eq!((again.sequence, again.deliveries), (5, 2));
+    again.ack().unwrap();
+    let rest = tokio::time::timeout(Duration::from_millis(1200), consumer.next()).await;
+    assert!(rest.is_err(), "nothing more");
+
+    // The consumer goes on through a reload and a loss.
+    edge.reload().await.unwrap();
+    hub.publish_stored(&topic, &up(7)).await.unwrap();
+    let delivered = soon(consumer.next()).await.unwrap();
+    assert_eq!(delivered.content.as_ref().unwrap().payload, up(7));
+    delivered.ack_confirmed(SOON).await.unwrap();
+
+    let foreign = token("n2");
+    let refused = edge.consumer::<NodeEvents>(&EVENTS_STREAM, &foreign).await;
+    assert!(matches!(
+        refused.err(),
+        Some(StreamError::Request(RequestError::Publish(
+            PublishError::Denied { .. }
+        )))
+    ));
+}
+
+#[tokio::test]
+async fn who_comes_late_finds_the_last_bundle_and_the_last_endpoints() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(rig) = Rig::start("stream::last", &users) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    let mut options = rig.options("n1");
+    options.timeout = Duration::from_secs(2);
+    let edge = connected(options).await;
+    let none = edge.last(&TRUST_STREAM, &TrustBundle).await;
+    let silence = matches!(
+        none,
+        Err(StreamError::Request(RequestError::TimedOut { .. }))
+    );
+    assert!(silence, "{none:?}");
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    assert!(
+        edge.last(&TRUST_STREAM, &TrustBundle)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    for text in ["old", "new"] {
+        hub.publish_stored(&TrustBundle, &text.into())
+            .await
+            .unwrap();
+    }
+    let last = edge.last(&TRUST_STREAM, &TrustBundle).await.unwrap();
+    assert_eq!(last.unwrap().unwrap().payload, "new");
+
+    let topic = NodeEndpoints { node: token("n2") };
+    let endpoints = Endpoints {
+        at: Timestamp(1),
+        observed: vec!["192.0.2.1:51820".parse().unwrap()],
+    };
+    hub.publish_stored(&topic, &endpoints).await.unwrap();
+    let last = edge.last(&ENDPOINTS_STREAM, &topic).await.unwrap();
+    assert_eq!(last.unwrap().unwrap().payload, endpoints);
+}
