@@ -239,7 +239,7 @@ impl Invite {
         self.expires
     }
 
-    /// Draws the invite as a QR code for a terminal, dark on light, two modules in a character.
+    /// Draws the invite as a QR code for a terminal with a dark background, two modules in a character.
     pub fn qr(&self) -> Zeroizing<String> {
         use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
         // Upper case is the compact alphanumeric mode of QR codes.

@@ -74,6 +74,7 @@ mod invite;
 mod pinning;
 mod pkcs7;
 mod refusal;
+mod response;
 mod serve;
 mod server;
 

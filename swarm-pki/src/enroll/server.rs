@@ -9,18 +9,21 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use der::{Encode as _, oid::ObjectIdentifier};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Body;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use tokio::{sync::Semaphore, time::timeout};
 use zeroize::Zeroizing;
 
-use super::{Reason, attempts::Attempts, date, pkcs7, refusal};
+use super::{
+    Reason,
+    attempts::Attempts,
+    date, pkcs7,
+    response::{self, Refused},
+};
 use crate::{
     CertificateRequest, MAX_REQUEST_BYTES, NodeCertificate, NodeId, Timestamp,
-    identity::SWARM_EXTENSION,
     store::{self, InviteSecret, Issued, Store},
 };
 
@@ -141,7 +144,7 @@ impl Server {
         }
         match operation {
             Operation::CaCerts => self.ca_certs().await,
-            Operation::CsrAttrs => Ok(base64_response("application/csrattrs", &csr_attributes())),
+            Operation::CsrAttrs => Ok(response::csr_attributes()),
             Operation::SimpleEnroll => self.enroll(request).await,
             Operation::SimpleReenroll => self.reenroll(peer, request).await,
         }
@@ -154,7 +157,7 @@ impl Server {
         let lists: Vec<&[u8]> = bundle.crls.iter().map(|crl| crl.der().as_ref()).collect();
         let fit = lists.iter().map(|crl| crl.len()).sum::<usize>() <= MAX_CRLS;
         let message = pkcs7::encode(certificates, if fit { &lists } else { &[] });
-        Ok(base64_response(CERTS_ONLY, &message))
+        Ok(response::certificates(&message))
     }
 
     async fn enroll<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Refused>
@@ -165,53 +168,57 @@ impl Server {
     {
         let address = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
         let requester = address.map_or_else(|| "enrolment".into(), |ip| format!("enrolment {ip}"));
-        let Some((node, secret)) = credentials(request.headers()) else {
+        let Some((user, secret)) = credentials(request.headers()) else {
             return Err(Refused::unauthorized(
                 "node id and secret of an invite are needed",
             ));
         };
-        // A name that is none cannot be invited; its secret is not looked at.
-        let Ok(node) = node.parse::<NodeId>() else {
-            return Err(Refused::from(Reason::WrongSecret));
-        };
+        let node = user.parse::<NodeId>().ok();
+        let issued = self
+            .redeem(node.clone(), &secret, address, requester.clone(), request)
+            .await;
+        let issued = self.audited("redeem", node, requester, issued).await?;
+        Ok(response::issued(&issued))
+    }
+
+    async fn redeem<B>(
+        &self,
+        node: Option<NodeId>,
+        secret: &str,
+        address: Option<IpAddr>,
+        requester: String,
+        request: Request<B>,
+    ) -> Result<Issued, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        // A name that is none cannot have been invited.
+        let node = node.ok_or(Reason::WrongSecret)?;
         let attempt = (node.clone(), address);
         let now = self.now().ok_or(Reason::Fault)?;
         if self.attempts(|attempts| attempts.is_blocked(&attempt, now)) {
-            self.record("redeem", Some(&node), Reason::TooManyAttempts, requester)
-                .await;
-            return Err(Reason::TooManyAttempts.into());
+            // The log has the failures that led to it; a flood shall not keep the disk busy.
+            return Err(Refused::from(Reason::TooManyAttempts).recorded());
         }
-        let csr = match self.certificate_request(request).await {
-            Ok(csr) => csr,
-            Err(refused) => {
-                self.record("redeem", Some(&node), Reason::BadRequest, requester)
-                    .await;
-                return Err(refused);
+        let csr = self.certificate_request(request).await?;
+        let issued = match secret.parse::<InviteSecret>() {
+            Err(_) => Err(Reason::WrongSecret.into()),
+            Ok(secret) => {
+                self.with_store(move |store, now| match store.check_invite(&secret, now) {
+                    Ok(invite) if *invite.node() != node => Ok(None),
+                    // Spent invites pass: the store gives the same key the same answer again.
+                    _ => store.redeem(&secret, &csr, &requester, now).map(Some),
+                })
+                .await
+                .and_then(|issued| issued.ok_or_else(|| Reason::WrongSecret.into()))
             }
         };
-        let Ok(secret) = secret.parse::<InviteSecret>() else {
-            self.attempts(|attempts| attempts.failed(attempt, now));
-            self.record("redeem", Some(&node), Reason::WrongSecret, requester)
-                .await;
-            return Err(Reason::WrongSecret.into());
-        };
-        let issued = self
-            .with_store(move |store, now| {
-                // Spent invites pass here: the store gives the same key the same answer again.
-                match store.check_invite(&secret, now) {
-                    Ok(invite) if *invite.node() != node => {
-                        let reason = Reason::WrongSecret.to_string();
-                        store.record_refusal("redeem", Some(&node), &reason, &requester, now)?;
-                        Err(store::Error::InviteWrong)
-                    }
-                    _ => store.redeem(&secret, &csr, &requester, now),
-                }
-            })
-            .await;
-        if matches!(&issued, Err(refused) if refused.reason == Some(Reason::WrongSecret)) {
+        if matches!(&issued, Err(refused) if refused.is_for(Reason::WrongSecret)) {
             self.attempts(|attempts| attempts.failed(attempt, now));
         }
-        Ok(issued_response(&issued?))
+        issued
     }
 
     async fn reenroll<B>(
@@ -228,19 +235,18 @@ impl Server {
             let line = "a renewal needs the certificate that is to be renewed, in the TLS session";
             return Err(Refused::line(StatusCode::FORBIDDEN, line));
         };
-        let requester = format!("node {}", current.id());
-        let csr = match self.certificate_request(request).await {
-            Ok(csr) => csr,
-            Err(refused) => {
-                self.record("renew", Some(current.id()), Reason::BadRequest, requester)
-                    .await;
-                return Err(refused);
+        let node = current.id().clone();
+        let requester = format!("node {node}");
+        let issued = match self.certificate_request(request).await {
+            Err(refused) => Err(refused),
+            Ok(csr) => {
+                let requester = requester.clone();
+                self.with_store(move |store, now| store.renew(&current, &csr, &requester, now))
+                    .await
             }
         };
-        let issued = self
-            .with_store(move |store, now| store.renew(&current, &csr, &requester, now))
-            .await?;
-        Ok(issued_response(&issued))
+        let issued = self.audited("renew", Some(node), requester, issued).await?;
+        Ok(response::issued(&issued))
     }
 
     /// Reads a PKCS#10 request in base64, as EST sends it, or in PEM.
@@ -308,36 +314,29 @@ impl Server {
             work(&store, now)
         });
         let done = done.await.map_err(|_| Reason::Fault)?;
-        done.map_err(|error| {
-            let reason = reason(&error);
-            if reason == Reason::Fault {
-                tracing::error!(%error, "the authority's store failed");
-            }
-            reason.into()
-        })
+        done.map_err(Refused::by_store)
     }
 
-    /// Writes down a refusal that the store has not seen itself.
-    async fn record(
+    /// Writes a refusal down that the store has not seen itself.
+    async fn audited<T>(
         &self,
         operation: &'static str,
-        node: Option<&NodeId>,
-        reason: Reason,
+        node: Option<NodeId>,
         requester: String,
-    ) {
-        let node = node.cloned();
-        let recorded = self.with_store(move |store, now| {
-            store.record_refusal(
-                operation,
-                node.as_ref(),
-                &reason.to_string(),
-                &requester,
-                now,
-            )
-        });
-        if let Err(error) = recorded.await {
-            tracing::warn!(%error, "a refusal is missing in the audit log");
+        result: Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        if let Err(refused) = &result
+            && !refused.is_recorded()
+        {
+            let line = refused.to_string();
+            let recorded = self.with_store(move |store, now| {
+                store.record_refusal(operation, node.as_ref(), &line, &requester, now)
+            });
+            if let Err(error) = recorded.await {
+                tracing::warn!(%error, "a refusal is missing in the audit log");
+            }
         }
+        result
     }
 
     fn attempts<T>(&self, look: impl FnOnce(&mut Attempts) -> T) -> T {
@@ -382,103 +381,6 @@ impl Operation {
     }
 }
 
-/// A response that refuses.
-#[derive(Debug, thiserror::Error)]
-#[error("{status}: {line}")]
-struct Refused {
-    status: StatusCode,
-    reason: Option<Reason>,
-    line: String,
-}
-
-impl Refused {
-    fn line(status: StatusCode, line: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: None,
-            line: line.into(),
-        }
-    }
-
-    fn bad_request(line: impl Into<String>) -> Self {
-        Self {
-            reason: Some(Reason::BadRequest),
-            ..Self::line(StatusCode::BAD_REQUEST, line)
-        }
-    }
-
-    fn unauthorized(line: impl Into<String>) -> Self {
-        Self {
-            reason: Some(Reason::WrongSecret),
-            ..Self::line(StatusCode::UNAUTHORIZED, line)
-        }
-    }
-
-    fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(format!("{}\n", self.line)));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        headers.insert(header::CONTENT_TYPE, plain);
-        if let Some(reason) = self.reason {
-            let name = HeaderName::from_static(refusal::HEADER);
-            headers.insert(name, HeaderValue::from_static(reason.token()));
-        }
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                let ask = HeaderValue::from_static("Basic realm=\"enrolment\"");
-                headers.insert(header::WWW_AUTHENTICATE, ask);
-            }
-            StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            _ => {}
-        }
-        response
-    }
-}
-
-impl From<Reason> for Refused {
-    fn from(reason: Reason) -> Self {
-        let status = match reason {
-            Reason::WrongSecret => StatusCode::UNAUTHORIZED,
-            Reason::Used | Reason::Expired | Reason::Cancelled | Reason::Revoked => {
-                StatusCode::FORBIDDEN
-            }
-            Reason::Taken => StatusCode::CONFLICT,
-            Reason::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-            Reason::BadRequest => StatusCode::BAD_REQUEST,
-            Reason::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Reason::Fault => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self {
-            status,
-            reason: Some(reason),
-            line: reason.to_string(),
-        }
-    }
-}
-
-fn reason(error: &store::Error) -> Reason {
-    use store::Error;
-    match error {
-        Error::InviteUnknown | Error::InviteWrong | Error::InviteMalformed => Reason::WrongSecret,
-        Error::InviteSpent { .. } => Reason::Used,
-        Error::InviteExpired(_) => Reason::Expired,
-        Error::InviteCancelled => Reason::Cancelled,
-        Error::IdInUse { .. }
-        | Error::KeyInUse { .. }
-        | Error::AddressInUse { .. }
-        | Error::DnsNameInUse { .. } => Reason::Taken,
-        Error::Revoked(_) | Error::UnknownSerial(_) => Reason::Revoked,
-        Error::Held { .. } => Reason::Busy,
-        _ => Reason::Fault,
-    }
-}
-
 /// Takes user and password out of `Authorization: Basic` (RFC 7617).
 fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -489,54 +391,6 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
     let pair = Zeroizing::new(STANDARD.decode(token.trim()).ok()?);
     let (user, password) = str::from_utf8(&pair).ok()?.split_once(':')?;
     Some((user.to_owned(), Zeroizing::new(password.to_owned())))
-}
-
-const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
-
-fn issued_response(issued: &Issued) -> Response<Full<Bytes>> {
-    // The certificate alone (RFC 7030, 4.2.3); its issuers are in `cacerts`.
-    base64_response(CERTS_ONLY, &pkcs7::encode([issued.certificate.der()], &[]))
-}
-
-/// Base64 in lines, which every decoder reads.
-fn base64_response(kind: &'static str, der: &[u8]) -> Response<Full<Bytes>> {
-    let text = STANDARD.encode(der);
-    let mut lines = String::with_capacity(text.len() + text.len() / 64 + 1);
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, tail) = rest.split_at(rest.len().min(64));
-        lines.push_str(line);
-        lines.push('\n');
-        rest = tail;
-    }
-    let mut response = Response::new(Full::from(lines));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let encoding = HeaderName::from_static("content-transfer-encoding");
-    headers.insert(encoding, HeaderValue::from_static("base64"));
-    response
-}
-
-/// What a request should have (RFC 7030, 4.5.2): a P-256 key, the identity extension, and a
-/// signature by ECDSA with SHA-256.
-fn csr_attributes() -> Vec<u8> {
-    let oid = |text: &str| {
-        ObjectIdentifier::new_unwrap(text)
-            .to_der()
-            .expect("a constant identifier is encodable")
-    };
-    let attribute = |kind: &str, value: Vec<u8>| {
-        pkcs7::tlv(0x30, &[oid(kind), pkcs7::tlv(0x31, &value)].concat())
-    };
-    let extension = SWARM_EXTENSION
-        .to_der()
-        .expect("a constant identifier is encodable");
-    let key = attribute("1.2.840.10045.2.1", oid("1.2.840.10045.3.1.7"));
-    let extensions = attribute("1.2.840.113549.1.9.14", extension);
-    pkcs7::tlv(
-        0x30,
-        &[key, extensions, oid("1.2.840.10045.4.3.2")].concat(),
-    )
 }
 
 /// The address that a listener has seen, for [`Server::handle`].

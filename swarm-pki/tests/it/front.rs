@@ -532,7 +532,7 @@ async fn long_polls_pass_and_endless_ones_are_ended() {
     let service = Service::on_tcp().await;
     let upstream = service.upstream.clone();
     let mut limits = Limits::default();
-    limits.response = Duration::from_secs(2);
+    limits.response = Duration::from_secs(4);
     let rules = Rules::new(Access::AnyMember);
     let world = World::new(|tls| Front::http(tls, upstream, rules).with_limits(limits)).await;
     let (_, edge) = world.member("edge1", &[]);
@@ -710,7 +710,7 @@ async fn requests_under_way_are_finished_at_shutdown_and_others_are_cut() {
     let service = Service::on_tcp().await;
     let upstream = service.upstream.clone();
     let mut limits = Limits::default();
-    limits.drain = Duration::from_secs(3);
+    limits.drain = Duration::from_secs(5);
     let rules = Rules::new(Access::AnyMember);
     let mut world = World::new(|tls| Front::http(tls, upstream, rules).with_limits(limits)).await;
     let (_, edge) = world.member("edge1", &[]);
