@@ -71,6 +71,8 @@ struct Entry<C> {
     held: Option<C>,
     /// When all that was spent is paid back (a leaky bucket told by one number).
     paid_at: u64,
+    /// After a failure, when to try again.
+    retry_at: u64,
 }
 
 impl<K: Ord + Clone, C: Clone + PartialEq> Budget<K, C> {
@@ -130,8 +132,9 @@ impl<K: Ord + Clone, C: Clone + PartialEq> Budget<K, C> {
     }
 
     /// Tells that publishing failed: the content is held again unless something newer is, and
-    /// tried after the interval.
+    /// tried after the interval, or on [`Budget::retry`].
     pub fn failed(&mut self, key: &K, content: C, now: u64) {
+        let interval = self.config.interval_ms;
         let Some(entry) = self.keys.get_mut(key) else {
             return;
         };
@@ -139,8 +142,13 @@ impl<K: Ord + Clone, C: Clone + PartialEq> Budget<K, C> {
             entry.published = None;
         }
         entry.held.get_or_insert(content);
-        let wait = now.saturating_add(u64::from(self.config.burst) * self.config.interval_ms);
-        entry.paid_at = entry.paid_at.max(wait);
+        entry.paid_at = entry.paid_at.saturating_sub(interval);
+        entry.retry_at = now.saturating_add(interval);
+    }
+
+    /// Tells that what failed before may succeed now.
+    pub fn retry(&mut self) {
+        self.keys.values_mut().for_each(|entry| entry.retry_at = 0);
     }
 
     /// When [`Budget::poll`] next gives something.
@@ -156,13 +164,14 @@ impl<C> Entry<C> {
             published: None,
             held: None,
             paid_at: 0,
+            retry_at: 0,
         }
     }
 
     /// When one more event may go: as soon as at most `burst − 1` are unpaid.
     fn due(&self, config: BudgetConfig) -> u64 {
         let credit = u64::from(config.burst.max(1) - 1) * config.interval_ms;
-        self.paid_at.saturating_sub(credit)
+        self.paid_at.saturating_sub(credit).max(self.retry_at)
     }
 
     fn spend(&mut self, config: BudgetConfig, now: u64) {
@@ -216,10 +225,19 @@ mod tests {
         let mut budget = budget();
         budget.offer("a", 1, 0);
         budget.failed(&"a", 1, 10);
-        assert!(matches!(budget.offer("a", 2, 10), Offer::Held { .. }));
-        let due = budget.next_deadline().unwrap();
-        assert!(due > 10);
-        assert_eq!(budget.poll(due), Some(("a", 2)));
+        assert_eq!(budget.offer("a", 2, 10), Offer::Held { until: 1_010 });
+        assert_eq!(budget.poll(1_009), None);
+        assert_eq!(budget.poll(1_010), Some(("a", 2)));
+    }
+
+    #[test]
+    fn what_failed_costs_nothing_and_goes_as_soon_as_it_can() {
+        let mut budget = budget();
+        budget.offer("a", 1, 0);
+        budget.failed(&"a", 1, 10);
+        budget.retry();
+        assert_eq!(budget.poll(11), Some(("a", 1)));
+        assert_eq!(budget.offer("a", 2, 12), Offer::Publish);
     }
 
     #[test]

@@ -273,7 +273,11 @@ impl Admin {
         answer.map(drop)
     }
 
-    async fn devices(&self, user: &UserId) -> Result<Vec<String>, Error> {
+    /// Lists the devices that an account is logged in with.
+    ///
+    /// # Errors
+    /// When the homeserver cannot be reached or refuses, or knows no such account.
+    pub async fn devices(&self, user: &UserId) -> Result<Vec<String>, Error> {
         let path = ["_synapse", "admin", "v2", "users", user.as_str(), "devices"];
         let answer = self.call(Method::GET, &path, None).await?;
         let devices = answer.get("devices").and_then(Value::as_array);

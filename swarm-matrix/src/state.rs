@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::event::{StateContent, decode};
+use crate::event::{NodeState, NodeStatus, StateContent, decode};
 use crate::id::{EventId, RoomAlias, RoomId, UserId};
 
 /// Types of state that one room may hold; more are refused, and counted.
@@ -69,6 +69,17 @@ impl<T> StateEntry<T> {
     /// Whether the user was put out of the room for good, so that what it last said is void.
     pub fn is_banned(&self) -> bool {
         self.membership == Membership::Banned
+    }
+}
+
+impl StateEntry<NodeState> {
+    /// Whether the node takes part: what it says, unless the hub has put it out.
+    pub fn status(&self) -> NodeStatus {
+        if self.is_banned() {
+            NodeStatus::Revoked
+        } else {
+            self.content.status
+        }
     }
 }
 

@@ -151,7 +151,10 @@ fn client() -> reqwest::ClientBuilder {
         .redirect(Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(60))
-        .tcp_keepalive(Duration::from_secs(20))
+        // A link that died unsaid is given up within some thirty seconds.
+        .tcp_keepalive(Duration::from_secs(10))
+        .tcp_keepalive_interval(Duration::from_secs(5))
+        .tcp_keepalive_retries(4)
         .user_agent(concat!("swarm-matrix/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::SessionState;
 use super::session::{Inner, Session};
 use crate::budget::{Budget, BudgetConfig, Offer};
 use crate::error::Error;
@@ -51,27 +52,43 @@ impl Publisher {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Sends what is held once its time has come, until aborted or the session's end.
+    /// Sends what is held once its time has come and the homeserver is there, until the
+    /// session's end.
     pub(super) async fn run(inner: Arc<Inner>) {
         let publisher = &inner.publisher;
-        while inner.shared.check_open().is_ok() {
-            let due = publisher.budget().next_deadline();
-            match due {
-                None => publisher.wake.notified().await,
-                Some(due) => {
-                    let at = publisher.began + Duration::from_millis(due);
-                    tokio::select! {
-                        () = publisher.wake.notified() => continue,
-                        () = tokio::time::sleep_until(at) => {}
+        let mut state = inner.shared.state.subscribe();
+        loop {
+            let connected = *state.borrow_and_update() == SessionState::Connected;
+            let due = publisher.budget().next_deadline().filter(|_| connected);
+            let at = due.map(|due| publisher.began + Duration::from_millis(due));
+            let come = async {
+                match at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = come => publisher.send_due(&inner).await,
+                () = publisher.wake.notified() => {}
+                changed = state.changed() => {
+                    if changed.is_err() || inner.shared.check_open().is_err() {
+                        return;
+                    }
+                    // What failed while the homeserver was away need not wait any longer.
+                    if !connected && *state.borrow() == SessionState::Connected {
+                        publisher.budget().retry();
                     }
                 }
             }
-            loop {
-                let next = publisher.budget().poll(publisher.now());
-                let Some((key, content)) = next else { break };
-                // A failure is held again by `put`.
-                let _ = Box::pin(put(&inner, key, content)).await;
-            }
+        }
+    }
+
+    async fn send_due(&self, inner: &Inner) {
+        loop {
+            let next = self.budget().poll(self.now());
+            let Some((key, content)) = next else { return };
+            // A failure is held again by `put`.
+            let _ = Box::pin(put(inner, key, content)).await;
         }
     }
 }

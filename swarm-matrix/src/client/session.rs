@@ -1,5 +1,6 @@
 //! A session: one user on one device, in step with its homeserver.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,15 @@ pub struct Session {
     _tasks: Arc<Tasks>,
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("user", self.user())
+            .field("state", &*self.inner.shared.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
 pub(super) struct Inner {
     pub(super) config: SessionConfig,
     pub(super) shared: Arc<Shared>,
@@ -69,7 +79,7 @@ impl Session {
     pub async fn login(config: SessionConfig) -> Result<Self, Error> {
         let store = Store::open(&config.store)?;
         let shared = Arc::new(Shared::new(config.messages));
-        let (saved, client, fresh) = match store.load(&config.user)? {
+        let (saved, client, identity_ensured) = match store.load(&config.user)? {
             Some(saved) => {
                 let client = Box::pin(login::restore(&config, &store, &saved)).await?;
                 (saved, client, false)
@@ -77,10 +87,17 @@ impl Session {
             None => {
                 let saved = login::log_in(&config, None).await?;
                 let client = Box::pin(login::restore(&config, &store, &saved)).await?;
-                let identity = Box::pin(login::ensure_identity(&client)).await?;
-                shared.identity.send_replace(identity);
+                // Saved before the identity is made: a crash in between must not lose its keys.
                 store.save(&saved)?;
-                (saved, client, true)
+                let ensured = match Box::pin(login::ensure_identity(&client)).await {
+                    Ok(identity) => {
+                        shared.identity.send_replace(identity);
+                        true
+                    }
+                    Err(error) if error.is_transient() => false,
+                    Err(error) => return Err(error),
+                };
+                (saved, client, ensured)
             }
         };
         super::sync::load_known_rooms(&client, &config, &shared).await?;
@@ -99,7 +116,7 @@ impl Session {
             store,
             login: saved,
             stop: stopped,
-            fresh,
+            identity_ensured,
         };
         let sync = tokio::spawn(task.run());
         let publish = tokio::spawn(Publisher::run(inner.clone()));
@@ -187,6 +204,16 @@ impl Session {
         self.inner
             .shared
             .read(room, |entry| entry.state.membership(user))
+    }
+
+    /// Users who take part in a room, as last known.
+    ///
+    /// # Errors
+    /// When the room is not known.
+    pub fn members(&self, room: &RoomId) -> Result<Vec<UserId>, Error> {
+        self.inner.shared.read(room, |entry| {
+            entry.state.joined().into_iter().cloned().collect()
+        })
     }
 
     /// Says text for people, end-to-end encrypted. Gives the event's id once the homeserver has

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::id::RoomId;
 
 /// Timeline events a room that one sync brings; more are fetched apart.
-const TIMELINE_LIMIT: u32 = 100;
+const TIMELINE_LIMIT: u32 = 20;
 
 /// What the room itself is made of, loaded from the databases at start.
 const ROOM_STATE: [&str; 5] = [
@@ -52,8 +52,8 @@ pub(super) struct SyncTask {
     pub(super) store: Store,
     pub(super) login: SavedLogin,
     pub(super) stop: watch::Receiver<Stop>,
-    /// Whether the identity has been seen to already.
-    pub(super) fresh: bool,
+    /// Whether the identity has been seen to since this device is in use.
+    pub(super) identity_ensured: bool,
 }
 
 impl SyncTask {
@@ -102,7 +102,7 @@ impl SyncTask {
         device_gone: &mut bool,
     ) -> Result<(), Error> {
         let client = self.live_client().await?;
-        if !self.fresh {
+        if !self.identity_ensured {
             let identity = match Box::pin(login::ensure_identity(&client)).await {
                 Ok(identity) => identity,
                 Err(error @ (Error::Unreachable(_) | Error::Revoked(_))) => return Err(error),
@@ -113,7 +113,7 @@ impl SyncTask {
                 }
             };
             self.inner.shared.identity.send_replace(identity);
-            self.fresh = identity != Identity::Unknown;
+            self.identity_ensured = identity != Identity::Unknown;
         }
         loop {
             let connected = *self.inner.shared.state.borrow() == SessionState::Connected;
@@ -177,7 +177,7 @@ impl SyncTask {
         if let Some(keys) = keys {
             Box::pin(login::adopt(&client, &keys)).await?;
         }
-        let identity = Box::pin(login::ensure_identity(&client)).await?;
+        // Saved before the identity is made: a crash in between must not lose its keys.
         self.store.save(&login)?;
         tracing::info!(user = %config.user, device = login.device, "a new device");
         let shared = &self.inner.shared;
@@ -187,9 +187,9 @@ impl SyncTask {
                 entry.log.append(Received::Missed { count: None });
             });
         }
-        shared.identity.send_replace(identity);
         *self.inner.client.write().await = Some(client);
         self.login = login;
+        self.identity_ensured = false;
         Ok(())
     }
 

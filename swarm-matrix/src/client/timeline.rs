@@ -13,9 +13,9 @@ use super::shared::{RoomEntry, Shared};
 use crate::id::RoomId;
 
 /// Events that one request for history brings.
-const PAGE: u32 = 100;
+const PAGE: u32 = 50;
 /// Requests for history after one outage, a room; beyond that messages count as missed.
-const MAX_PAGES: usize = 50;
+const MAX_PAGES: usize = 100;
 /// Undecryptable events that are tried again after each sync, a room.
 const RETRIES: usize = 32;
 

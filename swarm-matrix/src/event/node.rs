@@ -17,7 +17,7 @@ pub enum NodeStatus {
     /// It went away in good order.
     Down,
     /// It is cut off. A reader takes this from the room (the hub's ban), see
-    /// [`StateEntry::is_banned`](crate::StateEntry::is_banned): a node that is cut off cannot
+    /// [`StateEntry::status`](crate::StateEntry::status): a node that is cut off cannot
     /// write.
     Revoked,
 }

@@ -1,4 +1,5 @@
 //! Against a real Synapse, started here, one for the binary.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 #![cfg(feature = "client")]
 
 mod fuzz_replay;

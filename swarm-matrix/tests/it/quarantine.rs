@@ -71,7 +71,7 @@ async fn an_account_cut_off_is_out_at_once_and_can_come_back() {
     let mut watch = captain.watch_states::<NodeState>(&room).unwrap();
     soon(
         "ban",
-        watch.wait_for(|all| all.entries[&user("rogue")].is_banned()),
+        watch.wait_for(|all| all.entries[&user("rogue")].status() == NodeStatus::Revoked),
     )
     .await
     .unwrap();

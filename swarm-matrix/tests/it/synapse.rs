@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -51,19 +51,18 @@ pub(crate) fn python(test: &str) -> Option<PathBuf> {
 /// The homeserver that the tests of this binary share. It ends with the process: a shell waits
 /// for the end of its input.
 pub(crate) fn shared(test: &str) -> Option<&'static Synapse> {
-    static SHARED: OnceLock<(Synapse, ChildStdin)> = OnceLock::new();
+    static SHARED: OnceLock<(Synapse, Child)> = OnceLock::new();
     let python = python(test)?;
     let (synapse, _) = SHARED.get_or_init(|| {
         let synapse = Synapse::start(python);
         let script = "cat >/dev/null; kill -9 \"$0\"; rm -rf \"$1\"";
-        let mut reaper = Command::new("sh")
+        let reaper = Command::new("sh")
             .args(["-c", script, &synapse.child.id().to_string()])
             .arg(synapse.dir.path())
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let input = reaper.stdin.take().unwrap();
-        (synapse, input)
+        (synapse, reaper)
     });
     Some(synapse)
 }
