@@ -19,6 +19,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Headers by which some frameworks take a path from the caller over the path of the request.
+const REROUTING: [&str; 3] = ["x-original-url", "x-original-uri", "x-rewrite-url"];
+
 /// Removes the hop-by-hop headers and those that `Connection` names, and returns the protocol of a
 /// wanted upgrade.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
@@ -83,13 +86,15 @@ pub(super) fn set_identity(
 
 fn speaks_of_identity(name: &HeaderName, rules: &Rules) -> bool {
     // Services behind CGI and WSGI cannot tell `_` from `-`.
-    let plain = name.as_str().replace('_', "-");
-    plain == rules.identity_header.as_str()
-        || plain == rules.roles_header.as_str()
-        || plain.starts_with("x-swarm-")
-        || plain.starts_with("x-forwarded-")
-        || plain == "forwarded"
-        || plain == "x-real-ip"
+    let plain = |name: &HeaderName| name.as_str().replace('_', "-");
+    let this = plain(name);
+    this == plain(&rules.identity_header)
+        || this == plain(&rules.roles_header)
+        || this.starts_with("x-swarm-")
+        || this.starts_with("x-forwarded-")
+        || this == "forwarded"
+        || this == "x-real-ip"
+        || REROUTING.contains(&this.as_str())
 }
 
 #[cfg(test)]

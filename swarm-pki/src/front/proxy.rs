@@ -143,7 +143,8 @@ impl<'a> Proxy<'a> {
         *request.uri_mut() = target;
         framing(&request)?;
 
-        let wanted = headers::strip_hop_by_hop(request.headers_mut());
+        let wanted = headers::strip_hop_by_hop(request.headers_mut())
+            .filter(|protocol| self.rules.allows_upgrade(protocol));
         // The server half of the front answers `100-continue` itself, once the service reads.
         request.headers_mut().remove(header::EXPECT);
         let certificate = self.peer.certificate();

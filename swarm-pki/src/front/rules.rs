@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::PathPrefix;
 use crate::{NodeCertificate, NodeId, Role};
@@ -54,7 +54,8 @@ impl Access {
 /// What an HTTP front asks of each request.
 ///
 /// # Defaults
-/// [`Rules::new`] closes no path and names the peer in `X-Swarm-Node` and `X-Swarm-Roles`.
+/// [`Rules::new`] closes no path, names the peer in `X-Swarm-Node` and `X-Swarm-Roles`, and lets
+/// connections change to `websocket` alone.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rules {
@@ -65,10 +66,17 @@ pub struct Rules {
     /// The header that tells the service the peer's node id.
     ///
     /// What a peer sends under this name is removed, with `_` for `-` too, as are all
-    /// `X-Swarm-*`, `X-Forwarded-*`, `Forwarded` and `X-Real-IP` headers.
+    /// `X-Swarm-*`, `X-Forwarded-*`, `Forwarded` and `X-Real-IP` headers, and those that some
+    /// frameworks take for the path (`X-Original-URL`, `X-Rewrite-URL`).
     pub identity_header: HeaderName,
     /// The header that tells the service the peer's roles, separated by commas.
     pub roles_header: HeaderName,
+    /// The protocols that a connection may change to, in lower case; a wish for another one is
+    /// not passed on.
+    ///
+    /// After the change the front sees bytes and no requests. A protocol that carries requests of
+    /// its own, such as `h2c`, would get around every other rule.
+    pub upgrades: Vec<String>,
 }
 
 impl Rules {
@@ -79,7 +87,13 @@ impl Rules {
             closed: Vec::new(),
             identity_header: HeaderName::from_static("x-swarm-node"),
             roles_header: HeaderName::from_static("x-swarm-roles"),
+            upgrades: vec!["websocket".to_owned()],
         }
+    }
+
+    pub(super) fn allows_upgrade(&self, protocol: &HeaderValue) -> bool {
+        let known = |allowed: &String| protocol.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
+        self.upgrades.iter().any(known)
     }
 
     /// Closes everything under a prefix.

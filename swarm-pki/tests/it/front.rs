@@ -77,7 +77,8 @@ impl World {
     }
 
     async fn http(upstream: Upstream) -> Self {
-        let rules = Rules::new(Access::AnyMember).close("/_synapse/admin".parse().unwrap());
+        let mut rules = Rules::new(Access::AnyMember).close("/_synapse/admin".parse().unwrap());
+        rules.upgrades.push("shout".to_owned());
         Self::new(|tls| Front::http(tls, upstream, rules)).await
     }
 
@@ -326,6 +327,8 @@ async fn the_service_learns_who_is_calling_and_nothing_that_the_caller_made_up()
         ("x-forwarded-host", "evil"),
         ("forwarded", "for=192.0.2.1"),
         ("x-real-ip", "192.0.2.1"),
+        ("x-original-url", "/_synapse/admin"),
+        ("x_rewrite_url", "/_synapse/admin"),
         ("connection", "keep-alive, x-hop"),
         ("x-hop", "1"),
         ("te", "trailers"),
@@ -652,6 +655,23 @@ async fn connections_change_their_protocol_through_the_front() {
 }
 
 #[tokio::test]
+async fn a_protocol_that_carries_requests_past_the_rules_is_not_agreed_on() {
+    let service = Service::on_tcp().await;
+    let world = World::http(service.upstream.clone()).await;
+    let (_, edge) = world.member("edge1", &[]);
+    for protocol in ["h2c", "shout, h2c", "websocket2"] {
+        let head = format!(
+            "GET /hello HTTP/1.1\r\nhost: hub\r\nconnection: upgrade, http2-settings\r\n\
+             upgrade: {protocol}\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n"
+        );
+        assert_eq!(world.say(&edge, &head).await, 200);
+        let seen = service.last().headers;
+        assert!(!seen.contains_key("upgrade") && !seen.contains_key("http2-settings"));
+        assert!(!seen.contains_key("connection"));
+    }
+}
+
+#[tokio::test]
 async fn live_connections_of_every_kind_are_cut_when_their_member_is_revoked() {
     let service = Service::on_tcp().await;
     let world = World::http(service.upstream.clone()).await;
@@ -711,7 +731,8 @@ async fn requests_under_way_are_finished_at_shutdown_and_others_are_cut() {
     let upstream = service.upstream.clone();
     let mut limits = Limits::default();
     limits.drain = Duration::from_secs(5);
-    let rules = Rules::new(Access::AnyMember);
+    let mut rules = Rules::new(Access::AnyMember);
+    rules.upgrades = vec!["shout".to_owned()];
     let mut world = World::new(|tls| Front::http(tls, upstream, rules).with_limits(limits)).await;
     let (_, edge) = world.member("edge1", &[]);
     let mut idle = world.dial(&edge).await;
