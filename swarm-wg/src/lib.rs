@@ -68,7 +68,8 @@
 //! boringtun does the handshake and the sessions, and the core makes good what it leaves open:
 //! plaintexts are padded; counters near their end are refused; a handshake that was given up
 //! begins anew with back-off and jitter; sessions that carry keepalives alone are renewed;
-//! its clock is brought up to date before it is used; cookie replies move no endpoint; one
+//! its clock is brought up to date before it is used; data is always answered, and a lone
+//! packet on a slow path sets off no handshake; cookie replies move no endpoint; one
 //! table of prefixes serves all peers; packets that wait are bounded over all peers; a changed
 //! pre-shared key takes effect at once, without opening the door to replays. Three things it
 //! cannot mend: handshakes are dated by the wall clock as it stood when a peer's state was
@@ -107,3 +108,7 @@ pub use metrics::{Metrics, Sample};
 pub use stats::PeerStats;
 #[cfg(feature = "tun")]
 pub use tunnel::Tunnel;
+
+#[cfg(all(doctest, feature = "tun"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -103,7 +103,7 @@ impl Core {
     /// with our own name, is removed.
     pub fn set_private_key(&mut self, private_key: PrivateKey, now: Instant) {
         self.identity = Identity::new(&private_key);
-        self.limiter = Limiter::new(&self.identity);
+        self.limiter = Limiter::new(&self.identity, self.before_cookies);
         self.private_key = private_key;
         let own = self.public_key();
         self.remove_peer(&own, now);

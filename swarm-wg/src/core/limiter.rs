@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 use super::counters::DropReason;
 use super::noise::{Admission, Gate, Identity};
 
-/// Handshake messages with a right MAC, in a second, past which a cookie is asked for. One
-/// initiation costs about 0.2 ms, so this is 5 % of a core.
-const BEFORE_COOKIES: u64 = 256;
 /// Under load, handshake messages from one source: this many at once …
 const BURST: u32 = 5;
 /// … and one more each time this has passed (20 a second, as in the Linux kernel).
@@ -36,13 +33,19 @@ pub(crate) struct Limiter {
     gate: Gate,
     window: Option<Instant>,
     count: u64,
+    before_cookies: u64,
     sources: HashMap<IpAddr, Bucket>,
+    swept: Option<Instant>,
 }
 
 impl Limiter {
-    pub(crate) fn new(identity: &Identity) -> Self {
+    /// A limiter that asks for cookies past so many handshake messages a second.
+    pub(crate) fn new(identity: &Identity, before_cookies: u32) -> Self {
+        let before_cookies = before_cookies.into();
         Self {
-            gate: Gate::new(identity, BEFORE_COOKIES),
+            gate: Gate::new(identity, before_cookies),
+            before_cookies,
+            swept: None,
             window: None,
             count: 0,
             sources: HashMap::new(),
@@ -72,16 +75,29 @@ impl Limiter {
             return Verdict::Cookie(length);
         }
         // Below the limit the address may be forged, so it must not be held against anyone.
-        if self.count > BEFORE_COOKIES && !self.allow(network(source), now) {
+        if self.count > self.before_cookies && !self.allow(network(source), now) {
             return Verdict::Drop(DropReason::RateLimited);
         }
         Verdict::Pass
     }
 
+    /// Forgets sources whose buckets are full again; not more often than that can change
+    /// anything, since it looks at all of them.
+    fn sweep(&mut self, now: Instant) {
+        let full = REFILL * BURST;
+        if self
+            .swept
+            .is_none_or(|at| now.saturating_duration_since(at) >= full)
+        {
+            self.swept = Some(now);
+            self.sources
+                .retain(|_, bucket| now.saturating_duration_since(bucket.filled) < full);
+        }
+    }
+
     fn allow(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
-            self.sources
-                .retain(|_, bucket| now.saturating_duration_since(bucket.filled) < REFILL * BURST);
+            self.sweep(now);
             if self.sources.len() >= MAX_SOURCES {
                 return false;
             }
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn a_source_under_load_gets_its_burst_and_then_twenty_a_second() {
         let identity = Identity::new(&PrivateKey::from_bytes([7; 32]));
-        let mut limiter = Limiter::new(&identity);
+        let mut limiter = Limiter::new(&identity, 256);
         let start = Instant::now();
         let source = network("2001:db8::1".parse().unwrap());
         let neighbour = network("2001:db8::2".parse().unwrap());
@@ -147,7 +163,7 @@ mod tests {
     #[test]
     fn the_table_of_sources_is_bounded() {
         let identity = Identity::new(&PrivateKey::from_bytes([7; 32]));
-        let mut limiter = Limiter::new(&identity);
+        let mut limiter = Limiter::new(&identity, 256);
         let start = Instant::now();
         for n in 0..10_000u32 {
             limiter.allow(IpAddr::V4(n.into()), start);

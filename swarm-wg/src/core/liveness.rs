@@ -12,7 +12,7 @@ use crate::event::Event;
 impl Peer {
     /// Does what is due. To be called at the peer's deadline, early calls do no harm.
     pub(crate) fn advance(&mut self, cx: &mut Context<'_>) {
-        self.tick_unless_jitter(cx);
+        self.tick_unless_held(cx);
         if let Some(seconds) = self.keepalive
             && self.endpoint.is_some()
         {
@@ -20,6 +20,9 @@ impl Peer {
             if self.timers.keepalive_at(interval, cx.now) <= cx.now {
                 self.keep_alive(cx);
             }
+        }
+        if self.timers.take_owed(cx.now) && self.session {
+            self.send_keepalive(cx);
         }
         if self.timers.take_restart(cx.now) && self.is_wanted() {
             self.initiate(false, cx);
@@ -50,10 +53,17 @@ impl Peer {
     /// Brings the noise layer's clock up to date where it lags, before it is used.
     pub(super) fn refresh(&mut self, cx: &mut Context<'_>) {
         if self.timers.is_stale(cx.now) {
-            self.tick_unless_jitter(cx);
+            self.tick_unless_held(cx);
         }
     }
 
+    fn tick_unless_held(&mut self, cx: &mut Context<'_>) {
+        if self.timers.held_until(cx.now).is_none() {
+            self.tick(cx);
+        }
+    }
+
+    /// Brings the clock up to date for a handshake, which is dated by it.
     pub(super) fn tick_unless_jitter(&mut self, cx: &mut Context<'_>) {
         if !self.timers.in_jitter(cx.now) {
             self.tick(cx);

@@ -57,7 +57,7 @@ use crate::stats::PeerStats;
 /// What a core is made of.
 ///
 /// # Defaults
-/// `mtu` 1420, no `handshake_floor`.
+/// `mtu` 1420, no `handshake_floor`, `handshakes_before_cookies` 256.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CoreConfig {
@@ -67,6 +67,9 @@ pub struct CoreConfig {
     pub mtu: u16,
     /// What [`Core::handshake_floor`] said in an earlier life.
     pub handshake_floor: Option<SystemTime>,
+    /// Handshake messages a second past which their senders must prove their address by a
+    /// cookie. One initiation costs about 0.2 ms of a core.
+    pub handshakes_before_cookies: u32,
 }
 
 impl CoreConfig {
@@ -76,6 +79,7 @@ impl CoreConfig {
             private_key,
             mtu: 1420,
             handshake_floor: None,
+            handshakes_before_cookies: 256,
         }
     }
 }
@@ -85,6 +89,7 @@ pub struct Core {
     private_key: PrivateKey,
     identity: Identity,
     limiter: Limiter,
+    before_cookies: u32,
     peers: Peers,
     out: Outbox,
     waiting: WaitingTotal,
@@ -101,7 +106,8 @@ impl Core {
         let identity = Identity::new(&config.private_key);
         let mut core = Self {
             private_key: config.private_key,
-            limiter: Limiter::new(&identity),
+            limiter: Limiter::new(&identity, config.handshakes_before_cookies),
+            before_cookies: config.handshakes_before_cookies,
             identity,
             peers: Peers::default(),
             out: Outbox::default(),
@@ -225,11 +231,7 @@ impl Core {
 
     /// Does what is due at this moment. Early and repeated calls do no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        // A peer that is put down for this very moment again waits for the next call.
-        for _ in 0..self.peers.len() {
-            let Some(slot) = self.peers.pop_due(now) else {
-                break;
-            };
+        while let Some(slot) = self.peers.pop_due(now) {
             self.renew_if_outdated(slot, now);
             if let Some(peer) = self.peers.peer_mut(slot) {
                 peer.advance(cx!(self, now));

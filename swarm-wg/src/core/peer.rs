@@ -145,6 +145,9 @@ impl Peer {
         };
         let room = out.transmits.room(sealed_room(padded));
         if let Some(length) = self.noise.seal(plaintext, room) {
+            if !packet.is_empty() {
+                self.timers.data_sent(cx.now);
+            }
             self.transmit(length, cx);
         }
     }
@@ -279,6 +282,9 @@ impl Peer {
             self.established(false, cx);
         } else if !self.session {
             self.session = self.noise.has_session();
+        }
+        if matches!(opened, Opened::Packet(_) | Opened::Malformed) {
+            self.timers.data_received(cx.now);
         }
         match opened {
             Opened::Packet(length) => Some(length),

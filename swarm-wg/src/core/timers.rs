@@ -31,6 +31,18 @@ const RESTART_MAX: Duration = Duration::from_secs(60);
 /// The age of a session at which its initiator renews it (`REKEY_AFTER_TIME`).
 const REKEY_AFTER: Duration = Duration::from_secs(120);
 
+/// Data is answered with an empty packet when nothing else was sent for this long
+/// (`KEEPALIVE_TIMEOUT`).
+const ANSWER_AFTER: Duration = Duration::from_secs(10);
+/// A handshake is begun when data went unanswered for this long (`KEEPALIVE_TIMEOUT` and
+/// `REKEY_TIMEOUT` together).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How far before its time the noise layer may have stamped a packet: its longest tick, and
+/// a little.
+const STAMP_SLACK: Duration = Duration::from_millis(1200);
+/// The age from which a session must be watched for its end, whatever else.
+const NEAR_ITS_END: Duration = Duration::from_secs(150);
+
 /// The clockwork of one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct Timers {
@@ -39,13 +51,19 @@ pub(crate) struct Timers {
     traffic: bool,
     last_activity: Instant,
     last_sent: Option<Instant>,
+    last_received: Option<Instant>,
+    /// The first data sent since something was received.
+    unanswered_since: Option<Instant>,
+    /// The first data received since something was sent.
+    owed_since: Option<Instant>,
     last_initiation: Option<Instant>,
     /// When the initiation under way is repeated.
     retry_at: Option<Instant>,
     punch_at: Option<Instant>,
     restart_at: Option<Instant>,
     failures: u32,
-    established_as_initiator: Option<Instant>,
+    established: Option<Instant>,
+    as_initiator: bool,
 }
 
 impl Timers {
@@ -55,12 +73,16 @@ impl Timers {
             traffic: false,
             last_activity: now,
             last_sent: None,
+            last_received: None,
+            unanswered_since: None,
+            owed_since: None,
             last_initiation: None,
             retry_at: None,
             punch_at: None,
             restart_at: None,
             failures: 0,
-            established_as_initiator: None,
+            established: None,
+            as_initiator: false,
         }
     }
 
@@ -71,7 +93,7 @@ impl Timers {
     }
 
     /// Whether a tick now would repeat an initiation before its jitter has passed.
-    pub(crate) fn in_jitter(&self, now: Instant) -> bool {
+    pub(super) fn in_jitter(&self, now: Instant) -> bool {
         match (self.last_initiation, self.retry_at) {
             // A little early, since the noise layer reads a clock of its own.
             (Some(sent), Some(retry)) => {
@@ -81,6 +103,21 @@ impl Timers {
         }
     }
 
+    /// Until when the noise layer must not be ticked, if that is after `now`.
+    ///
+    /// It takes 15 seconds without a packet from the peer for 15 seconds without an answer, so
+    /// that after a silence the first packet alone would set off a handshake, unless its
+    /// answer is back before the next tick. On a path of half a second it never is.
+    pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {
+        if self.in_jitter(now) {
+            return self.retry_at;
+        }
+        let since = self.unanswered_since.filter(|_| !self.is_initiating())?;
+        let silent = self.last_received? + ANSWER_TIMEOUT <= now + STAMP_SLACK;
+        let young = now < self.established? + NEAR_ITS_END;
+        Some(since + ANSWER_TIMEOUT).filter(|until| silent && young && now < *until)
+    }
+
     pub(crate) fn ticked(&mut self, now: Instant) {
         self.last_tick = Some(now);
         self.traffic = false;
@@ -88,12 +125,33 @@ impl Timers {
 
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
-        self.received(now);
+        self.owed_since = None;
+        self.last_activity = now;
+        self.traffic = true;
+    }
+
+    /// Data was sent, which the peer has to answer with something.
+    pub(crate) fn data_sent(&mut self, now: Instant) {
+        self.unanswered_since.get_or_insert(now);
     }
 
     pub(crate) fn received(&mut self, now: Instant) {
+        self.last_received = Some(now);
+        self.unanswered_since = None;
         self.last_activity = now;
         self.traffic = true;
+    }
+
+    /// Data was received, which has to be answered with something. The noise layer does that
+    /// too, unless the data came within the tick of what was sent last.
+    pub(crate) fn data_received(&mut self, now: Instant) {
+        self.owed_since.get_or_insert(now);
+    }
+
+    pub(crate) fn take_owed(&mut self, now: Instant) -> bool {
+        self.owed_since
+            .take_if(|at| *at + ANSWER_AFTER <= now)
+            .is_some()
     }
 
     pub(crate) fn initiation_sent(&mut self, now: Instant, random: &mut Random) {
@@ -120,7 +178,8 @@ impl Timers {
         self.punch_at = None;
         self.restart_at = None;
         self.failures = 0;
-        self.established_as_initiator = as_initiator.then_some(now);
+        self.established = Some(now);
+        self.as_initiator = as_initiator;
     }
 
     /// The handshake was given up; `again` says whether somebody still waits for the peer.
@@ -142,7 +201,9 @@ impl Timers {
         self.retry_at = None;
         self.punch_at = None;
         self.restart_at = None;
-        self.established_as_initiator = None;
+        self.unanswered_since = None;
+        self.owed_since = None;
+        self.established = None;
     }
 
     /// An endpoint was told for a peer without a session.
@@ -176,8 +237,10 @@ impl Timers {
 
     /// Whether the session is ours to renew, and old enough.
     pub(crate) fn rekey_due(&self, now: Instant) -> bool {
-        self.established_as_initiator
-            .is_some_and(|at| now.saturating_duration_since(at) >= REKEY_AFTER)
+        self.as_initiator
+            && self
+                .established
+                .is_some_and(|at| now.saturating_duration_since(at) >= REKEY_AFTER)
     }
 
     /// When a keepalive of this interval is due.
@@ -202,24 +265,14 @@ impl Timers {
         } else {
             None
         };
-        // Inside the jitter a tick would be skipped: nothing to wake up for.
-        let tick = tick.map(|at| match self.retry_at {
-            Some(retry) if self.in_jitter(at) => retry,
-            _ => at,
-        });
+        // A tick that is held would be skipped: nothing to wake up for.
+        let tick = tick.map(|at| self.held_until(at.max(now)).unwrap_or(at));
         let keepalive = keepalive
             .filter(|_| !(self.is_initiating() || self.is_backing_off()))
             .map(|interval| self.keepalive_at(interval, now));
-        [
-            tick,
-            keepalive,
-            self.retry_at,
-            self.punch_at,
-            self.restart_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let owed = self.owed_since.map(|at| at + ANSWER_AFTER);
+        let own = [self.retry_at, self.punch_at, self.restart_at, owed];
+        own.into_iter().chain([tick, keepalive]).flatten().min()
     }
 }
 
@@ -266,6 +319,28 @@ mod tests {
         assert_eq!((timers.restart_at.unwrap() - start).as_secs(), 5);
         timers.gave_up(false, start, &mut random);
         assert_eq!(timers.restart_at, None);
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_before_a_handshake_is_begun_for_its_lack() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        timers.established(true, start);
+        timers.received(start);
+        let sent = start + Duration::from_secs(60);
+        timers.ticked(sent);
+        timers.sent(sent);
+        timers.data_sent(sent);
+        let held = Some(sent + ANSWER_TIMEOUT);
+        assert_eq!(timers.held_until(sent + Duration::from_secs(1)), held);
+        assert_eq!(timers.deadline(true, None, sent), held);
+        assert_eq!(timers.held_until(sent + ANSWER_TIMEOUT), None);
+        timers.received(sent + Duration::from_millis(600));
+        assert_eq!(timers.held_until(sent + Duration::from_secs(1)), None);
+        // Close to its end a session is watched all the same.
+        let late = start + Duration::from_secs(151);
+        timers.data_sent(late);
+        assert_eq!(timers.held_until(late), None);
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Default for Link {
 struct Node {
     core: Core,
     address: SocketAddr,
+    plugged: bool,
     received: Vec<Vec<u8>>,
     events: Vec<Event>,
 }
@@ -88,16 +89,23 @@ impl Network {
     /// Adds a node without peers. Node `n` has the outer address `192.0.2.n+1:51820` and,
     /// by convention, the inner addresses of [`Self::inner`].
     pub fn add_node(&mut self) -> NodeId {
+        self.add_node_with(|_| {})
+    }
+
+    /// Adds a node whose configuration differs from the default.
+    pub fn add_node_with(&mut self, configure: impl FnOnce(&mut CoreConfig)) -> NodeId {
         let mut key = [0u8; 32];
         for chunk in key.chunks_mut(8) {
             chunk.copy_from_slice(&self.random.next().to_le_bytes());
         }
         let id = NodeId(self.nodes.len());
-        let config = CoreConfig::new(PrivateKey::from_bytes(key));
+        let mut config = CoreConfig::new(PrivateKey::from_bytes(key));
+        configure(&mut config);
         let core = Core::new(config, self.random.next(), self.now(), self.wall_now());
         self.nodes.push(Node {
             core,
             address: SocketAddr::new(outer(id), 51_820),
+            plugged: true,
             received: Vec::new(),
             events: Vec::new(),
         });
@@ -137,6 +145,11 @@ impl Network {
     /// Moves a node to another outer address. What is under way to the old one is lost.
     pub fn set_address(&mut self, id: NodeId, address: SocketAddr) {
         self.nodes[id.0].address = address;
+    }
+
+    /// Pulls a node's plug, or puts it back: without it, nothing leaves or reaches the node.
+    pub fn set_plugged(&mut self, id: NodeId, plugged: bool) {
+        self.nodes[id.0].plugged = plugged;
     }
 
     /// The outer address of a node.
@@ -241,7 +254,7 @@ impl Network {
         let node = self
             .nodes
             .iter()
-            .position(|node| node.address == flight.destination);
+            .position(|node| node.plugged && node.address == flight.destination);
         if let Some(node) = node {
             self.inject(NodeId(node), flight.source, &flight.payload);
         }
@@ -256,10 +269,12 @@ impl Network {
             node.events.push(event);
         }
         node.received.extend(packets.iter().map(<[u8]>::to_vec));
-        let source = node.address;
+        let (source, plugged) = (node.address, node.plugged);
         for transmit in transmits.iter() {
             self.wire.push(transmit.payload.to_vec());
-            self.launch(source, transmit.destination, transmit.payload);
+            if plugged {
+                self.launch(source, transmit.destination, transmit.payload);
+            }
         }
     }
 
