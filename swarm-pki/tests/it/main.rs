@@ -8,7 +8,7 @@ mod corpus;
 mod enroll;
 #[cfg(feature = "tls")]
 mod fixture;
-#[cfg(feature = "front")]
+#[cfg(all(feature = "front", feature = "http"))]
 mod front;
 #[cfg(feature = "testing")]
 mod openssl;
