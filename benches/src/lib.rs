@@ -1,1 +1,8 @@
-//! Every figure of the workspace, measured beside its rivals.
+//! Every figure of the workspace, measured beside its rivals: the table of contents.
+//!
+//! | bench | what |
+//! |---|---|
+//! | `startup` | how long `swarm --version` takes, beside another program of the field |
+//!
+//! The figures of a whole swarm (join, revocation, from nothing to three nodes) are in the report of
+//! `swarm demo`.

@@ -1,3 +1,36 @@
-//! The `swarm` command.
+//! The `swarm` command: arguments, printing and exit codes; everything else is in the library.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program, it speaks to people")]
 
-fn main() {}
+mod args;
+mod cmd;
+mod failure;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    start_logging(args.global.verbose);
+    match cmd::run(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Logs go to standard error; `SWARM_LOG` filters them as `RUST_LOG` does elsewhere.
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn,matrix_sdk=error,matrix_sdk_crypto=error",
+        1 => "info,matrix_sdk=warn,matrix_sdk_crypto=error",
+        _ => "debug,hyper=info,rustls=info",
+    };
+    let filter = EnvFilter::try_from_env("SWARM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
