@@ -146,7 +146,8 @@ name_type! {
     /// The name of a swarm: lower-case and DNS-like, dots optional, at most 64 bytes (what X.520
     /// allows an organization name).
     ///
-    /// It is the trust domain in every [`SpiffeId`].
+    /// It is the trust domain in every [`SpiffeId`]. Verifiers take dotless names; RFC 5280 §4.2.1.6
+    /// wants a fully qualified host in a URI, so strict linters are content with dotted names only.
     SwarmName, "swarm name", |text| check_dotted(text, 64)
 }
 

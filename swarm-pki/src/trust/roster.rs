@@ -38,9 +38,10 @@ impl Trust {
                 invalid.insert(id.clone(), fault);
             }
         }
-        let conflicts = self.seat(winners, changes);
-        for removal in &mut changes.removed {
-            removal.reason = self.removal_reason(&removal.node, &conflicts, &mut invalid, now);
+        let (gone, conflicts) = self.seat(winners, changes);
+        for node in gone {
+            let reason = self.removal_reason(&node, &conflicts, &mut invalid, now);
+            changes.removed.push(NodeRemoval { node, reason });
         }
         if !changes.is_empty() {
             self.generation += 1;
@@ -48,12 +49,12 @@ impl Trust {
     }
 
     /// Gives each winner its place, oldest certificate first, and refuses those whose WireGuard
-    /// key or address is taken. Returns who lost to whom.
+    /// key or address is taken. Returns who is gone, and who lost to whom.
     fn seat(
         &mut self,
         mut winners: Vec<NodeCertificate>,
         changes: &mut TrustChanges,
-    ) -> HashMap<NodeId, NodeId> {
+    ) -> (Vec<NodeCertificate>, HashMap<NodeId, NodeId>) {
         winners.sort_by_cached_key(|node| (node.not_before(), node.fingerprint()));
         let mut roster = BTreeMap::new();
         let mut by_wireguard_key: HashMap<[u8; 32], NodeId> = HashMap::new();
@@ -72,16 +73,14 @@ impl Trust {
             by_address.extend(identity.addresses.iter().map(|a| (*a, identity.id.clone())));
             roster.insert(identity.id.clone(), node);
         }
+        let mut gone = Vec::new();
         for (id, before) in &self.roster {
             match roster.get(id) {
-                None => changes.removed.push(NodeRemoval {
-                    node: before.clone(),
-                    reason: RemovalReason::Invalid(VerifyError::EmptyChain),
-                }),
-                Some(after) if after != before => changes.changed.push(NodeChange {
-                    before: before.clone(),
-                    after: after.clone(),
-                }),
+                None => gone.push(before.clone()),
+                Some(after) if after != before => {
+                    let (before, after) = (before.clone(), after.clone());
+                    changes.changed.push(NodeChange { before, after });
+                }
                 Some(_) => {}
             }
         }
@@ -94,7 +93,7 @@ impl Trust {
         self.roster = roster;
         self.by_wireguard_key = by_wireguard_key;
         self.by_address = by_address;
-        conflicts
+        (gone, conflicts)
     }
 
     fn removal_reason(
