@@ -8,7 +8,7 @@ use bytes::BytesMut;
 ///
 /// # Panics
 /// When a law is broken.
-pub fn subject(data: &[u8]) {
+pub fn fuzz_subject(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -43,7 +43,7 @@ pub fn subject(data: &[u8]) {
 }
 
 /// Reads monitoring JSON as each kind and takes its figures.
-pub fn monitor(data: &[u8]) {
+pub fn fuzz_monitor(data: &[u8]) {
     if let Ok(varz) = monitor::Varz::parse(data) {
         let _ = varz.metrics();
     }
@@ -60,7 +60,7 @@ pub fn monitor(data: &[u8]) {
 ///
 /// # Panics
 /// When it matters where the bytes are cut.
-pub fn wire(data: &[u8]) {
+pub fn fuzz_wire(data: &[u8]) {
     let Some((first, data)) = data.split_first() else {
         return;
     };

@@ -1,9 +1,8 @@
 //! The bus against a real server, with real certificates.
-#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod corpus;
 mod delivery;
-mod derive;
 mod hostile;
 mod monitor;
 mod outage;

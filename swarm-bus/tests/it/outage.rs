@@ -1,11 +1,12 @@
 use crate::rig::{Authority, Rig, SOON, connected, soon, token};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use swarm_bus::Topic as _;
 use swarm_bus::client::{Client, LinkError, Options, PublishError, State};
 use swarm_bus::permissions::Role;
 use swarm_bus::topics::{
     EVENTS_STREAM, NodeEvent, NodeEvents, Occurrence, Timestamp, mesh_streams,
 };
+use tokio::time::Instant;
 
 fn up(number: u64) -> NodeEvent {
     NodeEvent {
