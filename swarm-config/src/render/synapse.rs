@@ -10,7 +10,8 @@ impl Renderer<'_> {
     /// Synapse listens on loopback alone and contacts nobody: no federation, key server, push
     /// gateway, preview or report, and every address is on its block list. Accounts come from
     /// logins signed with the private half of `login_key` (JWT, `EdDSA`, so an Ed25519 key) and
-    /// from the holder of the registration secret; there is no registration and no password.
+    /// from the holder of the registration secret; there is no registration. Passwords can log in,
+    /// since the administrator has no other way, but no account of a node has one.
     ///
     /// Synapse takes a token without `exp`, takes it twice, and takes an administrator's name
     /// in it: whoever signs has to see to all three. `/_synapse/admin` shares the listener, so a
@@ -35,6 +36,7 @@ impl Renderer<'_> {
 
     fn homeserver_yaml(&self, login_key: &PublicKeyPem) -> String {
         let (header, name, layout) = (self.header(), self.plan.name(), self.layout);
+        let hub = self.node;
         let (matrix, url) = (self.plan.matrix(), self.plan.matrix_url());
         let (client_port, metrics_port) = (matrix.client_port, matrix.metrics_port);
         let (upload, data) = (matrix.max_upload.bytes(), layout.matrix_data());
@@ -84,10 +86,16 @@ jwt_config:
   algorithm: EdDSA
   secret: |
 {pem}password_config:
-  enabled: false
+  enabled: true
 enable_registration: false
 registration_shared_secret_path: \"{registration}\"
 allow_guest_access: false
+# only the hub names rooms, so that nobody takes the name of one first
+alias_creation_rules:
+  - user_id: \"@{hub}:{name}\"
+    alias: \"*\"
+    room_id: \"*\"
+    action: allow
 enable_3pid_lookup: false
 require_auth_for_profile_requests: true
 

@@ -80,7 +80,6 @@ fn check(
     if text.is_empty() {
         return Err(ValueError::Empty { what });
     }
-    // Characters are counted only as far as the limit allows a good text to go.
     if let Some((index, character)) = text.chars().enumerate().find(|&(_, c)| !fits(c)) {
         return Err(ValueError::Character {
             what,
