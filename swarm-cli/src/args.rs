@@ -8,7 +8,12 @@ use crate::cmd;
 
 /// A zero-trust mesh of machines you own: one certificate is the node.
 #[derive(Debug, Parser)]
-#[command(name = "swarm", version, max_term_width = 100, propagate_version = false)]
+#[command(
+    name = "swarm",
+    version,
+    max_term_width = 100,
+    propagate_version = false
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -20,7 +25,13 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Global {
     /// The swarm's directory on this machine
-    #[arg(long, global = true, env = "SWARM_DIR", default_value = "/opt/sovereign-swarm", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "SWARM_DIR",
+        default_value = "/opt/sovereign-swarm",
+        value_name = "DIR"
+    )]
     pub(crate) dir: PathBuf,
     /// Print JSON instead of text, where there is something to read
     #[arg(long, global = true)]
@@ -59,8 +70,15 @@ mod tests {
     fn every_command_shows_an_example() {
         fn check(command: &clap::Command) {
             let leaf = command.get_subcommands().next().is_none();
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(!leaf || help.contains("swarm "), "{} has no example", command.get_name());
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                !leaf || help.contains("swarm "),
+                "{} has no example",
+                command.get_name()
+            );
             command.get_subcommands().for_each(check);
         }
         check(&super::Args::command());

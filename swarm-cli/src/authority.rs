@@ -9,7 +9,8 @@ use swarm_config::{Plan, Renderer, Starter};
 use swarm_pki::enroll::{Address, Invite};
 use swarm_pki::store::{Grant, InviteSpec, NodeStatus, Store, StoreSpec, Target};
 use swarm_pki::{
-    KeyAlgorithm, Lifetimes, NodeCertificate, NodeId, RevocationList, RevocationReason, Role, SwarmName, Timestamp,
+    KeyAlgorithm, Lifetimes, NodeCertificate, NodeId, RevocationList, RevocationReason, Role,
+    SwarmName, Timestamp,
 };
 use zeroize::Zeroizing;
 
@@ -65,7 +66,11 @@ impl Authority {
         }
         let plan = read_plan(&layout)?;
         let store = Store::open(&directory)?;
-        Ok(Self { layout, plan, store })
+        Ok(Self {
+            layout,
+            plan,
+            store,
+        })
     }
 
     /// Makes whatever is missing of a hub: `swarm.toml`, the authority, the hub's own certificate, secrets,
@@ -74,7 +79,11 @@ impl Authority {
     /// # Errors
     ///
     /// When something is wrong with the plan or the directory; nothing is made before both are checked.
-    pub fn bootstrap(layout: Layout, first: &FirstHub, passphrase: Option<Zeroizing<Vec<u8>>>) -> Result<Bootstrapped, Error> {
+    pub fn bootstrap(
+        layout: Layout,
+        first: &FirstHub,
+        passphrase: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Bootstrapped, Error> {
         let now = Timestamp::now();
         let mut changed = Vec::new();
         let config = layout.config();
@@ -93,9 +102,18 @@ impl Authority {
             Store::open(&directory)?
         } else {
             changed.push(directory.clone());
-            Store::init(&directory, specification(&plan, passphrase), "bootstrap", now)?
+            Store::init(
+                &directory,
+                specification(&plan, passphrase),
+                "bootstrap",
+                now,
+            )?
         };
-        let authority = Self { layout, plan, store };
+        let authority = Self {
+            layout,
+            plan,
+            store,
+        };
         if !authority.layout.node(&node).identity().exists() {
             authority.enrol_hub(&node, now)?;
             changed.push(authority.layout.node(&node).directory().to_owned());
@@ -103,7 +121,12 @@ impl Authority {
         changed.extend(secrets::make_missing(&authority.layout)?);
         changed.extend(authority.render(&node)?);
         let root = authority.store.root()?.fingerprint();
-        Ok(Bootstrapped { swarm: authority.swarm()?, node, root, changed })
+        Ok(Bootstrapped {
+            swarm: authority.swarm()?,
+            node,
+            root,
+            changed,
+        })
     }
 
     /// The certificates, the revocation lists, the log.
@@ -130,14 +153,25 @@ impl Authority {
     /// # Errors
     ///
     /// When the id is taken, no address is free, or the authority's directory cannot be written.
-    pub fn invite(&self, id: &NodeId, roles: BTreeSet<Role>, lifetime: Option<Duration>, requester: &str) -> Result<Invite, Error> {
+    pub fn invite(
+        &self,
+        id: &NodeId,
+        roles: BTreeSet<Role>,
+        lifetime: Option<Duration>,
+        requester: &str,
+    ) -> Result<Invite, Error> {
         let now = Timestamp::now();
         let lifetime = lifetime.unwrap_or_else(|| self.plan.ca().invite_lifetime.duration());
         let expires = now + lifetime;
         if let Some(record) = self.store.node(id, now)?
             && record.status == NodeStatus::Live
         {
-            return Err(Error::Exists { what: format!("a node {id} with certificate {}", record.certificate.serial()) });
+            return Err(Error::Exists {
+                what: format!(
+                    "a node {id} with certificate {}",
+                    record.certificate.serial()
+                ),
+            });
         }
         let mut grant = self.grant(id, now)?;
         if !roles.is_empty() {
@@ -146,7 +180,14 @@ impl Authority {
         let hub = self.plan.primary();
         let addresses = hub.enroll.into_iter().map(Address::from).collect();
         let spec = InviteSpec { grant, expires };
-        Ok(Invite::create(&self.store, &spec, wire::node_id(&hub.id), addresses, requester, now)?)
+        Ok(Invite::create(
+            &self.store,
+            &spec,
+            wire::node_id(&hub.id),
+            addresses,
+            requester,
+            now,
+        )?)
     }
 
     /// Revokes every certificate of a node.
@@ -154,8 +195,18 @@ impl Authority {
     /// # Errors
     ///
     /// When there is no such node, or it is revoked already.
-    pub fn revoke(&self, id: &NodeId, reason: RevocationReason, requester: &str) -> Result<RevocationList, Error> {
-        Ok(self.store.revoke(&Target::Node(id.clone()), reason, requester, Timestamp::now())?)
+    pub fn revoke(
+        &self,
+        id: &NodeId,
+        reason: RevocationReason,
+        requester: &str,
+    ) -> Result<RevocationList, Error> {
+        Ok(self.store.revoke(
+            &Target::Node(id.clone()),
+            reason,
+            requester,
+            Timestamp::now(),
+        )?)
     }
 
     /// Writes every rendered file whose contents changed, and returns their paths.
@@ -194,8 +245,14 @@ impl Authority {
         node: &NodeId,
         roster: impl Iterator<Item = &'a NodeCertificate>,
     ) -> Result<Vec<swarm_config::RenderedFile>, Error> {
-        let endpoint = |id: &NodeId| self.plan.node(&wire::config_id(id)).and_then(|node| node.endpoint);
-        let members = roster.map(|node| wire::member(node, endpoint(node.id()))).collect::<Result<Vec<_>, _>>()?;
+        let endpoint = |id: &NodeId| {
+            self.plan
+                .node(&wire::config_id(id))
+                .and_then(|node| node.endpoint)
+        };
+        let members = roster
+            .map(|node| wire::member(node, endpoint(node.id())))
+            .collect::<Result<Vec<_>, _>>()?;
         let own = wire::config_id(node);
         let mut renderer = Renderer::new(&self.plan, self.layout.rendered(), &own, &members);
         if let Some(program) = this_program() {
@@ -245,14 +302,17 @@ impl Authority {
         let node = self.layout.node(id);
         file::private_directory(node.directory()).map_err(Error::file(node.directory()))?;
         let (key, request) = secrets::request(&self.swarm()?, id, &node)?;
-        let issued = self.store.issue(&request, &self.grant(id, now)?, "bootstrap", now)?;
+        let issued = self
+            .store
+            .issue(&request, &self.grant(id, now)?, "bootstrap", now)?;
         identity::save_trust(&node, &self.store.trust(now)?)?;
         Identity::new(key, issued.certificate, vec![issued.issuer]).save(&node)
     }
 }
 
 fn starter(first: &FirstHub) -> String {
-    let name = swarm_config::SwarmName::parse(first.swarm.as_str()).expect("both have the same form");
+    let name =
+        swarm_config::SwarmName::parse(first.swarm.as_str()).expect("both have the same form");
     Starter::new(name, wire::config_id(&first.node), first.endpoint).to_toml()
 }
 
@@ -263,8 +323,16 @@ fn specification(plan: &Plan, passphrase: Option<Zeroizing<Vec<u8>>>) -> StoreSp
     lifetimes.issuing = ca.issuing_lifetime.duration();
     lifetimes.node = ca.node_lifetime.duration();
     lifetimes.crl = ca.crl_lifetime.duration();
-    let swarm = plan.name().as_str().parse().expect("both have the same form");
-    let domain = plan.domain().as_str().parse().expect("both have the same form");
+    let swarm = plan
+        .name()
+        .as_str()
+        .parse()
+        .expect("both have the same form");
+    let domain = plan
+        .domain()
+        .as_str()
+        .parse()
+        .expect("both have the same form");
     let mut specification = StoreSpec::new(swarm, domain);
     specification.key_algorithm = KeyAlgorithm::P256;
     specification.lifetimes = lifetimes;
@@ -284,5 +352,8 @@ fn write_if_changed(path: &std::path::Path, contents: &str, mode: u32) -> Result
 }
 
 fn this_program() -> Option<swarm_config::AbsolutePath> {
-    std::env::current_exe().ok()?.to_str().and_then(|path| swarm_config::AbsolutePath::parse(path).ok())
+    std::env::current_exe()
+        .ok()?
+        .to_str()
+        .and_then(|path| swarm_config::AbsolutePath::parse(path).ok())
 }

@@ -148,7 +148,15 @@ pub async fn rooms(socket: &Path) -> Result<Vec<RoomStatus>, HttpError> {
 ///
 /// When no node runs there, it has no session, or is not in the room.
 pub async fn show_room(socket: &Path, room: &str) -> Result<RoomContents, HttpError> {
-    ask(socket, Method::POST, ROOM_SHOW, &ShowRoom { room: room.to_owned() }).await
+    ask(
+        socket,
+        Method::POST,
+        ROOM_SHOW,
+        &ShowRoom {
+            room: room.to_owned(),
+        },
+    )
+    .await
 }
 
 /// Sends an encrypted text to a room.
@@ -157,10 +165,24 @@ pub async fn show_room(socket: &Path, room: &str) -> Result<RoomContents, HttpEr
 ///
 /// When no node runs there, it has no session, or may not send.
 pub async fn send_to_room(socket: &Path, room: &str, text: &str) -> Result<Sent, HttpError> {
-    ask(socket, Method::POST, ROOM_SEND, &SendText { room: room.to_owned(), text: text.to_owned() }).await
+    ask(
+        socket,
+        Method::POST,
+        ROOM_SEND,
+        &SendText {
+            room: room.to_owned(),
+            text: text.to_owned(),
+        },
+    )
+    .await
 }
 
-async fn ask<B: Serialize, T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: &B) -> Result<T, HttpError> {
+async fn ask<B: Serialize, T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: &B,
+) -> Result<T, HttpError> {
     let to = || socket.display().to_string();
     let body = serde_json::to_vec(body).expect("requests are plain values");
     let request = Request::builder()
@@ -171,5 +193,8 @@ async fn ask<B: Serialize, T: DeserializeOwned>(socket: &Path, method: Method, p
         .body(Full::from(Bytes::from(body)))
         .expect("paths are well formed");
     let answer = over_unix(socket, request).await?;
-    serde_json::from_slice(&answer).map_err(|error| HttpError::Protocol { to: to(), reason: error.to_string() })
+    serde_json::from_slice(&answer).map_err(|error| HttpError::Protocol {
+        to: to(),
+        reason: error.to_string(),
+    })
 }

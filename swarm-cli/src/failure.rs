@@ -34,24 +34,53 @@ impl From<swarm_pki::store::Error> for Failure {
 
 fn advice(error: &Error) -> (Kind, Option<String>) {
     let (kind, hint) = match error {
-        Error::Directory { .. } | Error::Config { .. } | Error::Corrupt { .. } => (Kind::Input, None),
+        Error::Directory { .. } | Error::Config { .. } | Error::Corrupt { .. } => {
+            (Kind::Input, None)
+        }
         Error::File { source, .. } => match source.kind() {
-            std::io::ErrorKind::NotFound => (Kind::Input, Some("is --dir right? a hub begins with: swarm bootstrap")),
-            std::io::ErrorKind::PermissionDenied => (Kind::Environment, Some("run it as the owner of the directory")),
+            std::io::ErrorKind::NotFound => (
+                Kind::Input,
+                Some("is --dir right? a hub begins with: swarm bootstrap"),
+            ),
+            std::io::ErrorKind::PermissionDenied => (
+                Kind::Environment,
+                Some("run it as the owner of the directory"),
+            ),
             _ => (Kind::Environment, None),
         },
-        Error::NoNode { .. } => {
-            (Kind::Input, Some("a hub begins with: swarm bootstrap; any other machine with: swarm join; is --dir right?"))
-        }
+        Error::NoNode { .. } => (
+            Kind::Input,
+            Some(
+                "a hub begins with: swarm bootstrap; any other machine with: swarm join; is --dir right?",
+            ),
+        ),
         Error::SeveralNodes { .. } => (Kind::Input, Some("name one: --node ID")),
         Error::NoAuthority { .. } => (Kind::Input, Some("run this on the hub; is --dir right?")),
-        Error::Exists { .. } => (Kind::Failed, Some("choose another id, or revoke the old node first: swarm revoke ID")),
-        Error::Held { .. } => (Kind::Failed, Some("it runs already: swarm status; or end that process")),
-        Error::Certificate { .. } => (Kind::Failed, Some("set the clock (date), or ask for a new invite: swarm invite ID")),
-        Error::Listen { .. } => (Kind::Environment, Some("who has it: ss -ltnp; another port can be set in swarm.toml")),
+        Error::Exists { .. } => (
+            Kind::Failed,
+            Some("choose another id, or revoke the old node first: swarm revoke ID"),
+        ),
+        Error::Held { .. } => (
+            Kind::Failed,
+            Some("it runs already: swarm status; or end that process"),
+        ),
+        Error::Certificate { .. } => (
+            Kind::Failed,
+            Some("set the clock (date), or ask for a new invite: swarm invite ID"),
+        ),
+        Error::Listen { .. } => (
+            Kind::Environment,
+            Some("who has it: ss -ltnp; another port can be set in swarm.toml"),
+        ),
         Error::MissingProgram { install, .. } => (Kind::Environment, Some(*install)),
-        Error::Tunnel(_) => (Kind::Environment, Some("a tunnel needs root, or CAP_NET_ADMIN and /dev/net/tun")),
-        Error::Enroll(_) => (Kind::Failed, Some("ask for a new invite: swarm invite ID; is the hub up and reachable?")),
+        Error::Tunnel(_) => (
+            Kind::Environment,
+            Some("a tunnel needs root, or CAP_NET_ADMIN and /dev/net/tun"),
+        ),
+        Error::Enroll(_) => (
+            Kind::Failed,
+            Some("ask for a new invite: swarm invite ID; is the hub up and reachable?"),
+        ),
         _ => (Kind::Failed, None),
     };
     (kind, hint.map(str::to_owned))

@@ -63,7 +63,9 @@ pub enum HttpError {
 /// When nothing listens there, no valid answer comes in 10 seconds, or it is not a 2xx.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Bytes, HttpError> {
     let request = Request::get(path).header("host", address.to_string());
-    let request = request.body(Full::default()).map_err(|error| protocol(address, error))?;
+    let request = request
+        .body(Full::default())
+        .map_err(|error| protocol(address, error))?;
     over_tcp(address, request).await
 }
 
@@ -72,7 +74,10 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Bytes, HttpError> {
 /// # Errors
 ///
 /// When nothing listens there, no valid answer comes in 10 seconds, or it is not a 2xx.
-pub(crate) async fn over_tcp(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Bytes, HttpError> {
+pub(crate) async fn over_tcp(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, HttpError> {
     let connect = TcpStream::connect(address);
     bounded(&address.to_string(), connect, request).await
 }
@@ -82,7 +87,10 @@ pub(crate) async fn over_tcp(address: SocketAddr, request: Request<Full<Bytes>>)
 /// # Errors
 ///
 /// When nothing listens there, no valid answer comes in 10 seconds, or it is not a 2xx.
-pub(crate) async fn over_unix(socket: &Path, request: Request<Full<Bytes>>) -> Result<Bytes, HttpError> {
+pub(crate) async fn over_unix(
+    socket: &Path,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, HttpError> {
     let to = socket.display().to_string();
     let connect = async {
         let short = short_path(socket)?;
@@ -113,14 +121,25 @@ impl ShortPath {
 pub(crate) fn short_path(socket: &Path) -> std::io::Result<ShortPath> {
     const LONGEST: usize = 107;
     let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else {
-        return Ok(ShortPath { path: socket.to_owned(), _directory: None });
+        return Ok(ShortPath {
+            path: socket.to_owned(),
+            _directory: None,
+        });
     };
     if socket.as_os_str().len() <= LONGEST {
-        return Ok(ShortPath { path: socket.to_owned(), _directory: None });
+        return Ok(ShortPath {
+            path: socket.to_owned(),
+            _directory: None,
+        });
     }
     let directory = File::open(directory)?;
-    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-    Ok(ShortPath { path, _directory: Some(directory) })
+    let path = Path::new("/proc/self/fd")
+        .join(directory.as_raw_fd().to_string())
+        .join(name);
+    Ok(ShortPath {
+        path,
+        _directory: Some(directory),
+    })
 }
 
 async fn bounded<S>(
@@ -132,14 +151,23 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let exchange = async {
-        let stream = connect.await.map_err(|source| HttpError::Connect { to: to.to_owned(), source })?;
+        let stream = connect.await.map_err(|source| HttpError::Connect {
+            to: to.to_owned(),
+            source,
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| protocol(to, error))?;
         let connection = tokio::spawn(connection);
-        let answer = sender.send_request(request).await.map_err(|error| protocol(to, error))?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| protocol(to, error))?;
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LIMIT_SIZE).collect().await.map_err(|error| protocol(to, error))?;
+        let body = Limited::new(body, LIMIT_SIZE)
+            .collect()
+            .await
+            .map_err(|error| protocol(to, error))?;
         connection.abort();
         success(to, Response::from_parts(head, body.to_bytes()))
     };
@@ -153,12 +181,23 @@ fn success(to: &str, answer: Response<Bytes>) -> Result<Bytes, HttpError> {
     if answer.status().is_success() {
         return Ok(answer.into_body());
     }
-    let body = String::from_utf8_lossy(answer.body()).lines().next().unwrap_or_default().to_owned();
-    Err(HttpError::Status { to: to.to_owned(), status: answer.status(), body })
+    let body = String::from_utf8_lossy(answer.body())
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Err(HttpError::Status {
+        to: to.to_owned(),
+        status: answer.status(),
+        body,
+    })
 }
 
 fn protocol(to: impl ToString, reason: impl ToString) -> HttpError {
-    HttpError::Protocol { to: to.to_string(), reason: reason.to_string() }
+    HttpError::Protocol {
+        to: to.to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +210,8 @@ mod tests {
         let deep = root.path().join("d".repeat(100)).join("e".repeat(100));
         std::fs::create_dir_all(&deep).unwrap();
         let socket = deep.join("control.sock");
-        let listener = std::os::unix::net::UnixListener::bind(short_path(&socket).unwrap().path()).unwrap();
+        let listener =
+            std::os::unix::net::UnixListener::bind(short_path(&socket).unwrap().path()).unwrap();
         std::os::unix::net::UnixStream::connect(short_path(&socket).unwrap().path()).unwrap();
         listener.accept().unwrap();
         assert!(socket.exists());

@@ -18,22 +18,43 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Puts a new certificate and its key together; `chain` is what follows the certificate.
-    pub(crate) fn new(key: PrivateKey, certificate: NodeCertificate, chain: Vec<Certificate>) -> Self {
-        let chain = std::iter::once(certificate.certificate().clone()).chain(chain).collect();
-        Self { key, chain, certificate }
+    pub(crate) fn new(
+        key: PrivateKey,
+        certificate: NodeCertificate,
+        chain: Vec<Certificate>,
+    ) -> Self {
+        let chain = std::iter::once(certificate.certificate().clone())
+            .chain(chain)
+            .collect();
+        Self {
+            key,
+            chain,
+            certificate,
+        }
     }
 
     /// Reads the identity of a node.
     pub(crate) fn load(layout: &NodeLayout) -> Result<Self, Error> {
         let path = layout.identity();
         let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(Error::file(&path))?);
-        let corrupt = |reason: &dyn std::fmt::Display| Error::Corrupt { path: path.clone(), reason: reason.to_string() };
-        let split = text.find("-----BEGIN CERTIFICATE-----").ok_or_else(|| corrupt(&"it has no certificate"))?;
+        let corrupt = |reason: &dyn std::fmt::Display| Error::Corrupt {
+            path: path.clone(),
+            reason: reason.to_string(),
+        };
+        let split = text
+            .find("-----BEGIN CERTIFICATE-----")
+            .ok_or_else(|| corrupt(&"it has no certificate"))?;
         let key = PrivateKey::from_pem(&text[..split]).map_err(|error| corrupt(&error))?;
         let chain = Certificate::from_pem_chain(&text[split..]).map_err(|error| corrupt(&error))?;
-        let leaf = chain.first().ok_or_else(|| corrupt(&"it has no certificate"))?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| corrupt(&"it has no certificate"))?;
         let certificate = NodeCertificate::try_from(leaf).map_err(|error| corrupt(&error))?;
-        Ok(Self { key, chain, certificate })
+        Ok(Self {
+            key,
+            chain,
+            certificate,
+        })
     }
 
     /// Writes the identity of a node, at once.
@@ -55,23 +76,35 @@ impl Identity {
 }
 
 /// Reads the trust that a node kept, and brings it to the present.
-pub(crate) fn load_trust(layout: &NodeLayout, certificate: &NodeCertificate) -> Result<Trust, Error> {
+pub(crate) fn load_trust(
+    layout: &NodeLayout,
+    certificate: &NodeCertificate,
+) -> Result<Trust, Error> {
     let path = layout.bundle();
     let text = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
-    let corrupt = |reason: String| Error::Corrupt { path: path.clone(), reason };
+    let corrupt = |reason: String| Error::Corrupt {
+        path: path.clone(),
+        reason,
+    };
     let bundle = TrustBundle::from_pem(&text).map_err(|error| corrupt(error.to_string()))?;
     let swarm = certificate.identity().swarm.clone();
-    let mut trust = Trust::new(swarm, bundle.roots.clone()).map_err(|error| corrupt(error.to_string()))?;
+    let mut trust =
+        Trust::new(swarm, bundle.roots.clone()).map_err(|error| corrupt(error.to_string()))?;
     trust.merge(&bundle, swarm_pki::Timestamp::now());
     Ok(trust)
 }
 
 /// Keeps what a node trusts, for a start with nobody to ask.
 pub(crate) fn save_trust(layout: &NodeLayout, trust: &Trust) -> Result<(), Error> {
-    let write = |path: PathBuf, text: &str, mode| file::replace(&path, text.as_bytes(), mode).map_err(Error::file(&path));
+    let write = |path: PathBuf, text: &str, mode| {
+        file::replace(&path, text.as_bytes(), mode).map_err(Error::file(&path))
+    };
     let roots: String = trust.roots().map(Certificate::to_pem).collect();
     write(layout.roots(), &roots, 0o644)?;
     let path = layout.bundle();
-    let bundle = trust.to_bundle().to_pem().map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
+    let bundle = trust.to_bundle().to_pem().map_err(|error| Error::Corrupt {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
     write(path, &bundle, 0o600)
 }

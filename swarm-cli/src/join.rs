@@ -38,7 +38,9 @@ pub async fn join(layout: &Layout, invite: &Invite) -> Result<Joined, Error> {
     let id = invite.node();
     let node = layout.node(id);
     if node.identity().exists() {
-        return Err(Error::Exists { what: format!("the node {id} in {}", layout.nodes().display()) });
+        return Err(Error::Exists {
+            what: format!("the node {id} in {}", layout.nodes().display()),
+        });
     }
     let made = Made::note(layout, &node);
     let result = enrol(layout, invite).await;
@@ -54,19 +56,32 @@ async fn enrol(layout: &Layout, invite: &Invite) -> Result<Joined, Error> {
     file::private_directory(node.directory()).map_err(Error::file(node.directory()))?;
     let (key, request) = secrets::request(invite.swarm(), id, &node)?;
     let enrolled = Client::default().join(invite, &request).await?;
-    let refused = |reason: String| Error::Refused { by: "the authority".to_owned(), reason };
+    let refused = |reason: String| Error::Refused {
+        by: "the authority".to_owned(),
+        reason,
+    };
 
     let mut trust = enrolled.trust;
     let identity = Identity::new(key, enrolled.certificate, vec![enrolled.issuer]);
     let key = identity.key.to_pkcs8_der();
     let key = PrivateKey::from_pkcs8_der(&key).map_err(swarm_pki::Error::from)?;
-    let tls = MeshTls::new(&identity.chain, key, trust.clone()).map_err(|error| refused(error.to_string()))?;
+    let tls = MeshTls::new(&identity.chain, key, trust.clone())
+        .map_err(|error| refused(error.to_string()))?;
 
     let ask = async |path: &str| {
         let authority = Expected::Node(invite.authority().clone());
-        Member::ask(&tls, enrolled.address, authority, Method::GET, path, Bytes::new()).await
+        Member::ask(
+            &tls,
+            enrolled.address,
+            authority,
+            Method::GET,
+            path,
+            Bytes::new(),
+        )
+        .await
     };
-    let bundle = TrustBundle::from_der(&ask(BUNDLE).await?).map_err(|error| refused(error.to_string()))?;
+    let bundle =
+        TrustBundle::from_der(&ask(BUNDLE).await?).map_err(|error| refused(error.to_string()))?;
     let config = ask(CONFIG).await?;
     let config = std::str::from_utf8(&config).map_err(|error| refused(error.to_string()))?;
     let path = layout.config();
@@ -93,8 +108,15 @@ struct Made {
 
 impl Made {
     fn note(layout: &Layout, node: &crate::layout::NodeLayout) -> Self {
-        let paths = [layout.root().to_owned(), layout.nodes(), node.directory().to_owned(), layout.config()];
-        Self { absent: paths.into_iter().filter(|path| !path.exists()).collect() }
+        let paths = [
+            layout.root().to_owned(),
+            layout.nodes(),
+            node.directory().to_owned(),
+            layout.config(),
+        ];
+        Self {
+            absent: paths.into_iter().filter(|path| !path.exists()).collect(),
+        }
     }
 
     fn undo(self) {
@@ -102,7 +124,10 @@ impl Made {
         for path in self.absent.iter().rev() {
             let removed = if path.ends_with("swarm.toml") {
                 std::fs::remove_file(path)
-            } else if path.parent().is_some_and(|parent| parent.ends_with("nodes")) {
+            } else if path
+                .parent()
+                .is_some_and(|parent| parent.ends_with("nodes"))
+            {
                 std::fs::remove_dir_all(path)
             } else {
                 std::fs::remove_dir(path)

@@ -28,9 +28,14 @@ impl Layout {
             path: root.clone(),
             reason: "it is not valid UTF-8".to_owned(),
         })?;
-        let path = AbsolutePath::parse(text)
-            .map_err(|error| Error::Directory { path: root.clone(), reason: error.to_string() })?;
-        Ok(Self { root, rendered: swarm_config::Layout::new(path) })
+        let path = AbsolutePath::parse(text).map_err(|error| Error::Directory {
+            path: root.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            root,
+            rendered: swarm_config::Layout::new(path),
+        })
     }
 
     /// The directory itself.
@@ -60,7 +65,9 @@ impl Layout {
 
     /// A node of this machine.
     pub fn node(&self, id: &NodeId) -> NodeLayout {
-        NodeLayout { directory: self.rendered.node(&wire::config_id(id)).into() }
+        NodeLayout {
+            directory: self.rendered.node(&wire::config_id(id)).into(),
+        }
     }
 
     /// The node `id` of this machine, or the only one there is.
@@ -72,23 +79,37 @@ impl Layout {
         let directory = self.nodes();
         if let Some(id) = id {
             let node = self.node(id);
-            return if node.identity().exists() { Ok(node) } else { Err(Error::NoNode { directory: node.directory }) };
+            return if node.identity().exists() {
+                Ok(node)
+            } else {
+                Err(Error::NoNode {
+                    directory: node.directory,
+                })
+            };
         }
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(&directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoNode { directory }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoNode { directory });
+            }
             entries => entries.map_err(Error::file(&directory))?,
         };
         for entry in entries {
             let entry = entry.map_err(Error::file(&directory))?;
-            let id = entry.file_name().to_str().and_then(|name| name.parse::<NodeId>().ok());
+            let id = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<NodeId>().ok());
             found.extend(id.filter(|id| self.node(id).identity().exists()));
         }
         found.sort_unstable();
         match found.as_slice() {
             [] => Err(Error::NoNode { directory }),
             [only] => Ok(self.node(only)),
-            _ => Err(Error::SeveralNodes { directory, found: found.iter().map(ToString::to_string).collect() }),
+            _ => Err(Error::SeveralNodes {
+                directory,
+                found: found.iter().map(ToString::to_string).collect(),
+            }),
         }
     }
 

@@ -18,9 +18,17 @@ impl Lock {
     /// Takes the lock of a node, or says who holds it.
     pub(crate) fn take(node: &NodeLayout) -> Result<Self, Error> {
         let path = node.lock();
-        let fail = |source: std::io::Error| Error::File { path: path.clone(), source };
-        let mut file =
-            File::options().create(true).read(true).write(true).truncate(false).open(&path).map_err(fail)?;
+        let fail = |source: std::io::Error| Error::File {
+            path: path.clone(),
+            source,
+        };
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(fail)?;
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(fail(error.into()));
@@ -28,7 +36,10 @@ impl Lock {
             let mut pid = String::new();
             let mut head = (&mut file).take(16);
             head.read_to_string(&mut pid).map_err(fail)?;
-            return Err(Error::Held { path, pid: pid.trim().to_owned() });
+            return Err(Error::Held {
+                path,
+                pid: pid.trim().to_owned(),
+            });
         }
         file.set_len(0).map_err(fail)?;
         file.rewind().map_err(fail)?;

@@ -1,6 +1,10 @@
 //! The `swarm` command: arguments, printing and exit codes; everything else is in the library.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program, it speaks to people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program, it speaks to people"
+)]
 
 mod args;
 mod cmd;
@@ -32,5 +36,9 @@ fn start_logging(verbose: u8) {
         _ => "debug,hyper=info,rustls=info",
     };
     let filter = EnvFilter::try_from_env("SWARM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
 }

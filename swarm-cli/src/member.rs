@@ -40,13 +40,25 @@ impl Member {
     pub fn open(layout: Layout, id: Option<&NodeId>) -> Result<Self, Error> {
         let node = layout.find_node(id)?;
         let plan = read_plan(&layout)?;
-        let Identity { key, chain, certificate } = Identity::load(&node)?;
+        let Identity {
+            key,
+            chain,
+            certificate,
+        } = Identity::load(&node)?;
         check_clock(&certificate)?;
         let trust = identity::load_trust(&node, &certificate)?;
         let id = certificate.id().clone();
-        let tls = MeshTls::new(&chain, key, trust)
-            .map_err(|error| Error::Corrupt { path: node.identity(), reason: error.to_string() })?;
-        Ok(Self { layout, node, plan: Arc::new(plan), tls, id })
+        let tls = MeshTls::new(&chain, key, trust).map_err(|error| Error::Corrupt {
+            path: node.identity(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            layout,
+            node,
+            plan: Arc::new(plan),
+            tls,
+            id,
+        })
     }
 
     /// The node's id.
@@ -88,7 +100,12 @@ impl Member {
     pub(crate) fn own_address(&self) -> std::net::IpAddr {
         // every certificate that this project issues has an address; an odd one can listen for itself alone
         let identity = self.certificate();
-        identity.identity().addresses.first().copied().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())
+        identity
+            .identity()
+            .addresses
+            .first()
+            .copied()
+            .unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())
     }
 
     /// The name of the tunnel's network interface.
@@ -109,7 +126,11 @@ impl Member {
     pub fn bus(&self) -> Client {
         let address = self.plan.nats_address();
         let tls = self.tls.client_config(Expected::Role(Role::hub()), &[]);
-        let mut options = Options::new(wire::token(&self.id), vec![wire::bus_server(address)], tls.as_ref().clone());
+        let mut options = Options::new(
+            wire::token(&self.id),
+            vec![wire::bus_server(address)],
+            tls.as_ref().clone(),
+        );
         options.name = self.id.to_string();
         Client::start(options)
     }
@@ -119,15 +140,32 @@ impl Member {
     /// # Errors
     ///
     /// When the node is not in the roster, does not answer in 10 seconds, or answers with an error.
-    pub async fn request(&self, to: &NodeId, method: Method, path: &str, body: Bytes) -> Result<Bytes, Error> {
+    pub async fn request(
+        &self,
+        to: &NodeId,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, Error> {
         let trust = self.tls.trust();
-        let refused = |reason: String| Error::Refused { by: to.to_string(), reason };
+        let refused = |reason: String| Error::Refused {
+            by: to.to_string(),
+            reason,
+        };
         let address = trust
             .node(to)
             .and_then(|node| node.identity().addresses.first().copied())
             .ok_or_else(|| refused("it is not in the roster".to_owned()))?;
         let address = SocketAddr::new(address, INTERFACE_PORT);
-        Self::ask(&self.tls, address, Expected::Node(to.clone()), method, path, body).await
+        Self::ask(
+            &self.tls,
+            address,
+            Expected::Node(to.clone()),
+            method,
+            path,
+            body,
+        )
+        .await
     }
 
     /// Sends a request to whoever is expected at `address`.
@@ -150,12 +188,22 @@ impl Member {
         limits.body = swarm_pki::MAX_BUNDLE_BYTES;
         let answer = mesh::request(address, &config, request, &limits)
             .await
-            .map_err(|source| Error::Peer { node: address.to_string(), source })?;
+            .map_err(|source| Error::Peer {
+                node: address.to_string(),
+                source,
+            })?;
         if answer.status().is_success() {
             return Ok(answer.into_body());
         }
-        let reason = String::from_utf8_lossy(answer.body()).lines().next().unwrap_or_default().to_owned();
-        Err(Error::Refused { by: address.to_string(), reason: format!("{} {reason}", answer.status()) })
+        let reason = String::from_utf8_lossy(answer.body())
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        Err(Error::Refused {
+            by: address.to_string(),
+            reason: format!("{} {reason}", answer.status()),
+        })
     }
 
     /// Takes over what is new in a bundle, whoever carried it, and keeps it; tells what changed.
@@ -186,11 +234,11 @@ impl Member {
                 tracing::warn!(what = refusal.what, reason = %refusal.reason, "a part of a trust bundle is not believed");
             }
             // an error leaves the old trust, and so the generation, as they were
-            if changes.is_empty() { Err(changes) } else { Ok(changes) }
+            if changes.is_empty() { Err(Box::new(changes)) } else { Ok(changes) }
         });
         match updated {
             Ok(changes) => identity::save_trust(&self.node, &self.tls.trust()).map(|()| changes),
-            Err(unchanged) => Ok(unchanged),
+            Err(unchanged) => Ok(*unchanged),
         }
     }
 
@@ -199,7 +247,10 @@ impl Member {
         identity.save(&self.node)?;
         self.tls
             .replace_identity(&identity.chain, identity.key)
-            .map_err(|error| Error::Corrupt { path: self.node.identity(), reason: error.to_string() })
+            .map_err(|error| Error::Corrupt {
+                path: self.node.identity(),
+                reason: error.to_string(),
+            })
     }
 
     /// Reads the tunnel's private key.
@@ -210,7 +261,11 @@ impl Member {
 
 impl std::fmt::Debug for Member {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Member").field("id", &self.id).field("layout", &self.layout).finish_non_exhaustive()
+        formatter
+            .debug_struct("Member")
+            .field("id", &self.id)
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,25 +281,44 @@ pub fn read_plan(layout: &Layout) -> Result<Plan, Error> {
 }
 
 pub(crate) fn parse_plan(text: &str, path: &std::path::Path) -> Result<Plan, Error> {
-    let wrong = |problems: swarm_config::Problems| Error::Config { path: path.to_owned(), problems: problems.to_string() };
-    SwarmFile::parse(text).and_then(|file| file.resolve(&Default::default())).map_err(wrong)
+    let wrong = |problems: swarm_config::Problems| Error::Config {
+        path: path.to_owned(),
+        problems: problems.to_string(),
+    };
+    SwarmFile::parse(text)
+        .and_then(|file| file.resolve(&Default::default()))
+        .map_err(wrong)
 }
 
 pub(crate) fn read_wireguard_key(node: &NodeLayout) -> Result<swarm_wg::PrivateKey, Error> {
     let path = node.wireguard_key();
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).map_err(Error::file(&path))?);
-    text.trim().parse().map_err(|error: swarm_wg::InvalidKey| Error::Corrupt { path, reason: error.to_string() })
+    text.trim()
+        .parse()
+        .map_err(|error: swarm_wg::InvalidKey| Error::Corrupt {
+            path,
+            reason: error.to_string(),
+        })
 }
 
 /// A certificate that cannot be used now is either old, or this machine's clock is wrong; both are said.
 fn check_clock(certificate: &NodeCertificate) -> Result<(), Error> {
     let now = Timestamp::now();
     let reason = if now < certificate.not_before() {
-        format!("begins at {}, but this machine's clock says {now}: the clock is wrong", certificate.not_before())
+        format!(
+            "begins at {}, but this machine's clock says {now}: the clock is wrong",
+            certificate.not_before()
+        )
     } else if now > certificate.not_after() {
-        format!("ended at {}; this machine's clock says {now}", certificate.not_after())
+        format!(
+            "ended at {}; this machine's clock says {now}",
+            certificate.not_after()
+        )
     } else {
         return Ok(());
     };
-    Err(Error::Certificate { node: certificate.id().clone(), reason })
+    Err(Error::Certificate {
+        node: certificate.id().clone(),
+        reason,
+    })
 }

@@ -27,7 +27,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -95,7 +99,11 @@ impl Output {
     }
 
     /// Prints one result: as JSON when asked, else as the text.
-    pub(crate) fn show<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(crate) fn show<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let line = if self.json {
             serde_json::to_string_pretty(value)
                 .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?
@@ -106,7 +114,11 @@ impl Output {
     }
 
     /// Prints one item of a stream: as one JSON line when asked, else as the text.
-    pub(crate) fn item<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(crate) fn item<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let line = if self.json {
             serde_json::to_string(value)
                 .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?
@@ -146,7 +158,10 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
         text
     };
     let mut lines = vec![line(&mut heading.iter().copied())];
-    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.extend(
+        rows.iter()
+            .map(|row| line(&mut row.iter().map(String::as_str))),
+    );
     lines.join("\n")
 }
 
@@ -156,7 +171,13 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_its_widest_cells() {
-        let rows = [vec!["command0".to_owned(), "up".to_owned()], vec!["e".to_owned(), String::new()]];
-        assert_eq!(table(&["node", "state"], &rows), "node      state\ncommand0  up\ne");
+        let rows = [
+            vec!["command0".to_owned(), "up".to_owned()],
+            vec!["e".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(&["node", "state"], &rows),
+            "node      state\ncommand0  up\ne"
+        );
     }
 }

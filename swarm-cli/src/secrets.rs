@@ -14,7 +14,11 @@ use crate::member::{Member, read_wireguard_key};
 
 /// Makes a fresh TLS key and a request for a certificate with it and the node's tunnel key, which is made
 /// when there is none yet.
-pub(crate) fn request(swarm: &SwarmName, id: &NodeId, node: &NodeLayout) -> Result<(PrivateKey, CertificateRequest), Error> {
+pub(crate) fn request(
+    swarm: &SwarmName,
+    id: &NodeId,
+    node: &NodeLayout,
+) -> Result<(PrivateKey, CertificateRequest), Error> {
     let path = node.wireguard_key();
     if !path.exists() {
         let key = swarm_wg::PrivateKey::generate()?;
@@ -23,8 +27,8 @@ pub(crate) fn request(swarm: &SwarmName, id: &NodeId, node: &NodeLayout) -> Resu
     }
     let tunnel = read_wireguard_key(node)?.public_key();
     let key = PrivateKey::generate(KeyAlgorithm::P256).map_err(swarm_pki::Error::from)?;
-    let request =
-        CertificateRequest::build(&key, swarm, id, *tunnel.as_bytes()).map_err(swarm_pki::Error::from)?;
+    let request = CertificateRequest::build(&key, swarm, id, *tunnel.as_bytes())
+        .map_err(swarm_pki::Error::from)?;
     Ok((key, request))
 }
 
@@ -46,7 +50,9 @@ pub(crate) fn make_missing(layout: &Layout) -> Result<Vec<PathBuf>, Error> {
         Ok::<_, Error>(())
     };
     make(layout.token_seed(), &|| random_hex())?;
-    make(rendered.matrix_registration_secret().into(), &|| random_hex())?;
+    make(rendered.matrix_registration_secret().into(), &|| {
+        random_hex()
+    })?;
     make(rendered.matrix_signing_key().into(), &signing_key)?;
     Ok(made)
 }
@@ -56,8 +62,10 @@ pub(crate) fn token_signer(layout: &Layout) -> Result<TokenIssuer, Error> {
     let path = layout.token_seed();
     let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(Error::file(&path))?);
     let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), seed.as_mut())
-        .map_err(|error| Error::Corrupt { path, reason: error.to_string() })?;
+    hex::decode_to_slice(text.trim(), seed.as_mut()).map_err(|error| Error::Corrupt {
+        path,
+        reason: error.to_string(),
+    })?;
     TokenIssuer::from_seed(&seed).map_err(|error| Error::Render(error.to_string()))
 }
 
@@ -84,20 +92,30 @@ fn signing_key() -> Result<Zeroizing<String>, Error> {
     use base64::Engine as _;
     let mut seed = Zeroizing::new([0; 32]);
     fill(seed.as_mut())?;
-    let seed = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(seed.as_ref()));
-    Ok(Zeroizing::new(format!("ed25519 a_swarm {}\n", seed.as_str())))
+    let seed =
+        Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.encode(seed.as_ref()));
+    Ok(Zeroizing::new(format!(
+        "ed25519 a_swarm {}\n",
+        seed.as_str()
+    )))
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes).map_err(|error| Error::Render(format!("the system gives no randomness: {error}")))
+    getrandom::fill(bytes)
+        .map_err(|error| Error::Render(format!("the system gives no randomness: {error}")))
 }
 
 /// Mints a short-lived login token for the rooms, on a hub; for the node that a certificate proved.
 pub(crate) fn room_token(member: &Member, node: &NodeId) -> Result<LoginToken, Error> {
     let issuer = token_signer(member.layout())?;
-    let refuse = |error: &dyn std::fmt::Display| Error::Refused { by: member.id().to_string(), reason: error.to_string() };
+    let refuse = |error: &dyn std::fmt::Display| Error::Refused {
+        by: member.id().to_string(),
+        reason: error.to_string(),
+    };
     let localpart = Localpart::parse(node.as_str()).map_err(|error| refuse(&error))?;
     let mut id = [0; 16];
     fill(&mut id)?;
-    issuer.issue(&localpart, swarm_pki::Timestamp::now().as_unix(), &id).map_err(|error| refuse(&error))
+    issuer
+        .issue(&localpart, swarm_pki::Timestamp::now().as_unix(), &id)
+        .map_err(|error| refuse(&error))
 }

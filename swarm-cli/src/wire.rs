@@ -3,7 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use swarm_config::{NatsPermissions, NatsSubject, NatsUser, Plan, RenderError, Span, SubjectRules, WireGuardPublicKey};
+use swarm_config::{
+    NatsPermissions, NatsSubject, NatsUser, Plan, RenderError, Span, SubjectRules,
+    WireGuardPublicKey,
+};
 use swarm_pki::{NodeCertificate, NodeId, NodeIdentity};
 
 use crate::error::Error;
@@ -25,7 +28,11 @@ pub(crate) fn token(id: &NodeId) -> swarm_bus::Token {
 
 /// The roles that mean something on the bus.
 pub(crate) fn bus_roles(identity: &NodeIdentity) -> Vec<swarm_bus::permissions::Role> {
-    identity.roles.iter().filter_map(|role| role.as_str().parse().ok()).collect()
+    identity
+        .roles
+        .iter()
+        .filter_map(|role| role.as_str().parse().ok())
+        .collect()
 }
 
 /// A node's tunnel key as a type of the tunnel.
@@ -44,20 +51,31 @@ pub(crate) fn interface_addresses(identity: &NodeIdentity, plan: &Plan) -> Vec<I
         IpAddr::V4(_) => plan.mesh().v4().prefix_len(),
         IpAddr::V6(_) => plan.mesh().v6().prefix_len(),
     };
-    let network = |address: &IpAddr| IpNet::new(*address, prefix(address)).expect("a network's prefix is valid");
+    let network = |address: &IpAddr| {
+        IpNet::new(*address, prefix(address)).expect("a network's prefix is valid")
+    };
     identity.addresses.iter().map(network).collect()
 }
 
 /// A certificate as a member of the rendered configuration, with what its roles allow it on the bus.
-pub(crate) fn member(node: &NodeCertificate, endpoint: Option<SocketAddr>) -> Result<swarm_config::Member, Error> {
+pub(crate) fn member(
+    node: &NodeCertificate,
+    endpoint: Option<SocketAddr>,
+) -> Result<swarm_config::Member, Error> {
     let identity = node.identity();
     let render = |error: swarm_config::ValueError| Error::Render(error.to_string());
     let key = WireGuardPublicKey::parse(&tunnel_key(identity).to_string()).map_err(render)?;
     let user = NatsUser::parse(&identity.spiffe_id().to_string()).map_err(render)?;
-    let mut member =
-        swarm_config::Member::new(config_id(&identity.id), identity.addresses.iter().copied(), key, user);
+    let mut member = swarm_config::Member::new(
+        config_id(&identity.id),
+        identity.addresses.iter().copied(),
+        key,
+        user,
+    );
     for role in &identity.roles {
-        member.roles.insert(swarm_config::Role::parse(role.as_str()).map_err(render)?);
+        member
+            .roles
+            .insert(swarm_config::Role::parse(role.as_str()).map_err(render)?);
     }
     member.endpoint = endpoint;
     member.nats = permissions(identity).map_err(render)?;
@@ -65,18 +83,29 @@ pub(crate) fn member(node: &NodeCertificate, endpoint: Option<SocketAddr>) -> Re
 }
 
 fn permissions(identity: &NodeIdentity) -> Result<NatsPermissions, swarm_config::ValueError> {
-    let allowed = swarm_bus::permissions::Policy::mesh().permissions(&token(&identity.id), &bus_roles(identity));
-    let subjects = |texts: &[String]| texts.iter().map(|text| NatsSubject::parse(text)).collect::<Result<_, _>>();
+    let allowed = swarm_bus::permissions::Policy::mesh()
+        .permissions(&token(&identity.id), &bus_roles(identity));
+    let subjects = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| NatsSubject::parse(text))
+            .collect::<Result<_, _>>()
+    };
     let rules = |allow: &[String], deny: &[String]| {
-        Ok::<_, swarm_config::ValueError>(SubjectRules { allow: subjects(allow)?, deny: subjects(deny)? })
+        Ok::<_, swarm_config::ValueError>(SubjectRules {
+            allow: subjects(allow)?,
+            deny: subjects(deny)?,
+        })
     };
     Ok(NatsPermissions {
         publish: rules(&allowed.publish_allow, &allowed.publish_deny)?,
         subscribe: rules(&allowed.subscribe_allow, &allowed.subscribe_deny)?,
-        allow_responses: allowed.allow_responses.map(|responses| swarm_config::AllowResponses {
-            max: responses.max,
-            expires: Span::from_secs(responses.expires.as_secs()),
-        }),
+        allow_responses: allowed
+            .allow_responses
+            .map(|responses| swarm_config::AllowResponses {
+                max: responses.max,
+                expires: Span::from_secs(responses.expires.as_secs()),
+            }),
     })
 }
 
@@ -93,7 +122,10 @@ pub(crate) fn role(role: &swarm_config::Role) -> swarm_pki::Role {
 
 /// The address of a bus server.
 pub(crate) fn bus_server(address: SocketAddr) -> swarm_bus::client::ServerAddr {
-    address.to_string().parse().expect("an address and a port are a server's address")
+    address
+        .to_string()
+        .parse()
+        .expect("an address and a port are a server's address")
 }
 
 /// An alert of the bus as an alert of the rooms.
@@ -111,25 +143,39 @@ pub(crate) fn room_alert(
     };
     // alerts of two nodes under one key are two alerts
     let key = format!("{node}/{}", alert.key);
-    let mut routed = swarm_matrix::Alert::new(key, severity, alert.summary.clone(), at.0).with_label("node", node.as_str());
+    let mut routed = swarm_matrix::Alert::new(key, severity, alert.summary.clone(), at.0)
+        .with_label("node", node.as_str());
     if let Some(detail) = &alert.detail {
         routed = routed.with_detail(detail.clone());
     }
     for (name, value) in &alert.labels {
         routed = routed.with_label(name.clone(), value.clone());
     }
-    if alert.resolved { routed.resolved(at.0) } else { routed }
+    if alert.resolved {
+        routed.resolved(at.0)
+    } else {
+        routed
+    }
 }
 
 /// The state of the bus in words.
 pub(crate) fn bus_state(state: &swarm_bus::client::State) -> String {
     use swarm_bus::client::State;
     match state {
-        State::Connecting { attempts, error: Some(error) } => {
-            format!("connecting, {attempts} attempts failed: {}", crate::error::chain(error.as_ref()))
+        State::Connecting {
+            attempts,
+            error: Some(error),
+        } => {
+            format!(
+                "connecting, {attempts} attempts failed: {}",
+                crate::error::chain(error.as_ref())
+            )
         }
         State::Connecting { .. } => "connecting".to_owned(),
-        State::Connected { server } => format!("connected to {} (nats-server {})", server.address, server.version),
+        State::Connected { server } => format!(
+            "connected to {} (nats-server {})",
+            server.address, server.version
+        ),
         State::Refused { error } => format!("refused: {}", crate::error::chain(error.as_ref())),
         State::Draining => "draining".to_owned(),
         _ => "closed".to_owned(),

@@ -15,7 +15,9 @@ use crate::report::{Failure, Output};
 ///
 /// Run again, it changes only what swarm.toml changed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swarm --dir /opt/sovereign-swarm bootstrap --endpoint 203.0.113.10:51820")]
+#[command(
+    after_help = "Example:\n  swarm --dir /opt/sovereign-swarm bootstrap --endpoint 203.0.113.10:51820"
+)]
 pub(crate) struct Bootstrap {
     /// The swarm's name, when there is no swarm.toml yet
     #[arg(long, default_value = "swarm")]
@@ -43,10 +45,21 @@ impl Bootstrap {
                     .hint("give this machine's public address: swarm bootstrap --endpoint 203.0.113.10:51820"));
             }
         };
-        let passphrase = self.passphrase_file.map(|path| read_passphrase(&path)).transpose()?;
-        let first = FirstHub { swarm: self.name, node: self.node, endpoint };
+        let passphrase = self
+            .passphrase_file
+            .map(|path| read_passphrase(&path))
+            .transpose()?;
+        let first = FirstHub {
+            swarm: self.name,
+            node: self.node,
+            endpoint,
+        };
         let made = Authority::bootstrap(layout, &first, passphrase)?;
-        let changed: Vec<_> = made.changed.iter().map(|path| path.display().to_string()).collect();
+        let changed: Vec<_> = made
+            .changed
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         let value = json!({
             "swarm": made.swarm, "node": made.node, "root_fingerprint": made.root.to_string(), "changed": changed,
         });
@@ -72,6 +85,9 @@ fn read_passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, Failure
         .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
     match text.lines().next().filter(|line| !line.is_empty()) {
         Some(line) => Ok(Zeroizing::new(line.as_bytes().to_vec())),
-        None => Err(Failure::input(format!("{} has no passphrase on its first line", path.display()))),
+        None => Err(Failure::input(format!(
+            "{} has no passphrase on its first line",
+            path.display()
+        ))),
     }
 }

@@ -26,14 +26,17 @@ enum Command {
     #[command(after_help = "Example:\n  swarm ca show")]
     Show,
     /// List every certificate that was issued to a node
-    #[command(after_help = "Example:\n  swarm ca list --json | jq '.[] | select(.status == \"live\")'")]
+    #[command(
+        after_help = "Example:\n  swarm ca list --json | jq '.[] | select(.status == \"live\")'"
+    )]
     List,
     Verify(Verify),
 }
 
 impl Ca {
     pub(crate) fn run(self, global: &Global, output: Output) -> Result<ExitCode, Failure> {
-        let open = || -> Result<Authority, Failure> { Ok(Authority::open(Layout::new(&global.dir)?)?) };
+        let open =
+            || -> Result<Authority, Failure> { Ok(Authority::open(Layout::new(&global.dir)?)?) };
         match self.command {
             Command::Show => show(&open()?, output)?,
             Command::List => list(&open()?, output)?,
@@ -68,7 +71,12 @@ fn show(authority: &Authority, output: Output) -> Result<(), Failure> {
         };
         let lists: Vec<_> = lists
             .iter()
-            .map(|list| format!("list     {} of {}: {} revoked, until {}", list["number"], list["issuer"], list["revoked"], list["next_update"]))
+            .map(|list| {
+                format!(
+                    "list     {} of {}: {} revoked, until {}",
+                    list["number"], list["issuer"], list["revoked"], list["next_update"]
+                )
+            })
             .collect();
         format!(
             "swarm    {} ({})\n{}\n{}\n{}\nlog      intact, head {log}",
@@ -112,7 +120,10 @@ fn list(authority: &Authority, output: Output) -> Result<(), Failure> {
         .collect();
     output.show(&value, || {
         let rows: Vec<_> = records.iter().map(row).collect();
-        table(&["node", "status", "roles", "address", "until", "serial"], &rows)
+        table(
+            &["node", "status", "roles", "address", "until", "serial"],
+            &rows,
+        )
     })
 }
 
@@ -123,7 +134,11 @@ fn row(record: &NodeRecord) -> Vec<String> {
         identity.id.to_string(),
         status(record).to_owned(),
         roles.join(","),
-        identity.addresses.first().map(ToString::to_string).unwrap_or_default(),
+        identity
+            .addresses
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         record.certificate.not_after().to_string(),
         record.certificate.serial().to_string(),
     ]
@@ -141,8 +156,10 @@ fn status(record: &NodeRecord) -> &'static str {
 /// Verify a certificate: exits with 0 when the chain holds, 1 with the reason when not, 2 on unreadable
 /// input
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swarm ca verify --root root.pem --intermediate issuing.pem --crl issuing.crl \
-    --purpose client leaf.pem")]
+#[command(
+    after_help = "Example:\n  swarm ca verify --root root.pem --intermediate issuing.pem --crl issuing.crl \
+    --purpose client leaf.pem"
+)]
 struct Verify {
     /// A trusted root, PEM or DER; may be repeated
     #[arg(long, required = true, value_name = "FILE")]
@@ -176,7 +193,10 @@ impl Verify {
     fn run(self, output: Output) -> Result<ExitCode, Failure> {
         let mut leaf = read_certificates(&self.leaf)?.into_iter();
         let Some(certificate) = leaf.next() else {
-            return Err(Failure::input(format!("{} has no certificate", self.leaf.display())));
+            return Err(Failure::input(format!(
+                "{} has no certificate",
+                self.leaf.display()
+            )));
         };
         let mut check = ChainCheck::default();
         check.intermediates.extend(leaf);
@@ -196,15 +216,27 @@ impl Verify {
         });
         match verify_chain(&certificate, &check, self.at.unwrap_or_else(Timestamp::now)) {
             Ok(verified) => {
-                let path: Vec<_> = verified.path.iter().map(|certificate| certificate.subject().to_string()).collect();
+                let path: Vec<_> = verified
+                    .path
+                    .iter()
+                    .map(|certificate| certificate.subject().to_string())
+                    .collect();
                 let value = json!({ "ok": true, "path": path, "revocation_checked": verified.revocation_checked });
-                let revocation = if verified.revocation_checked { "not revoked" } else { "revocation not checked" };
-                output.show(&value, || format!("ok: {} ({revocation})", path.join(" ← ")))?;
+                let revocation = if verified.revocation_checked {
+                    "not revoked"
+                } else {
+                    "revocation not checked"
+                };
+                output.show(&value, || {
+                    format!("ok: {} ({revocation})", path.join(" ← "))
+                })?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
                 let reason = chain(&error);
-                output.show(&json!({ "ok": false, "reason": reason }), || format!("refused: {reason}"))?;
+                output.show(&json!({ "ok": false, "reason": reason }), || {
+                    format!("refused: {reason}")
+                })?;
                 Ok(ExitCode::FAILURE)
             }
         }
@@ -230,9 +262,12 @@ fn read_list(path: &Path) -> Result<RevocationList, Failure> {
 }
 
 fn pem_text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| text.contains("-----BEGIN "))
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.contains("-----BEGIN "))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))
+    std::fs::read(path)
+        .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))
 }

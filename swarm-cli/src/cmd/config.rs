@@ -55,12 +55,21 @@ impl Config {
 fn check(path: &std::path::Path, output: Output) -> Result<(), Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-    let plan = Plan::parse(&text).map_err(|problems| Failure::input(format!("{}: {problems}", path.display())))?;
-    let warnings: Vec<_> = swarm_config::lint::plan(&plan).iter().map(ToString::to_string).collect();
+    let plan = Plan::parse(&text)
+        .map_err(|problems| Failure::input(format!("{}: {problems}", path.display())))?;
+    let warnings: Vec<_> = swarm_config::lint::plan(&plan)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let nodes: Vec<_> = plan.nodes().map(|node| node.id.to_string()).collect();
     let value = json!({ "swarm": plan.name().as_str(), "nodes": nodes, "warnings": warnings });
     output.show(&value, || {
-        let mut lines = vec![format!("{}: right; swarm {}, listed nodes: {}", path.display(), plan.name(), nodes.join(", "))];
+        let mut lines = vec![format!(
+            "{}: right; swarm {}, listed nodes: {}",
+            path.display(),
+            plan.name(),
+            nodes.join(", ")
+        )];
         lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
         lines.join("\n")
     })
@@ -72,15 +81,26 @@ fn render(layout: Layout, only: &[PathBuf], write: bool, output: Output) -> Resu
     let node = primary.map_err(|error| Failure::input(error.to_string()))?;
     let trust = authority.store().trust(Timestamp::now())?;
     let mut files = authority.rendered(&node, trust.roster())?;
-    files.retain(|file| only.is_empty() || only.iter().any(|wanted| wanted.as_path() == std::path::Path::new(file.path)));
+    files.retain(|file| {
+        only.is_empty()
+            || only
+                .iter()
+                .any(|wanted| wanted.as_path() == std::path::Path::new(file.path))
+    });
     if files.is_empty() {
-        return Err(Failure::input("no such file is rendered").hint("see them all: swarm config render"));
+        return Err(
+            Failure::input("no such file is rendered").hint("see them all: swarm config render")
+        );
     }
     if write {
         let changed = authority.write(files)?;
         return output.show(&changed, || match changed.as_slice() {
             [] => "nothing changed".to_owned(),
-            changed => changed.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n"),
+            changed => changed
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
+                .join("\n"),
         });
     }
     if let ([file], false) = (files.as_slice(), output.is_json()) {
@@ -91,6 +111,10 @@ fn render(layout: Layout, only: &[PathBuf], write: bool, output: Output) -> Resu
         .map(|file| json!({ "path": file.path, "mode": format!("{:o}", file.mode), "contents": file.contents }))
         .collect();
     output.show(&value, || {
-        files.iter().map(|file| format!("==> {} <==\n{}", file.path, file.contents)).collect::<Vec<_>>().join("\n")
+        files
+            .iter()
+            .map(|file| format!("==> {} <==\n{}", file.path, file.contents))
+            .collect::<Vec<_>>()
+            .join("\n")
     })
 }

@@ -36,7 +36,8 @@ impl Invite {
         let roles = BTreeSet::from_iter(self.roles);
         let invite = authority.invite(&self.id, roles, self.expires, &super::requester())?;
         let text = invite.to_string();
-        let value = json!({ "node": self.id, "expires": invite.expires().to_string(), "invite": text });
+        let value =
+            json!({ "node": self.id, "expires": invite.expires().to_string(), "invite": text });
         if self.qr {
             // beside the invite, so that a redirected invite stays one line
             eprintln!("{}", invite.qr().as_str());

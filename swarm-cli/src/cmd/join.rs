@@ -29,10 +29,10 @@ pub(crate) struct Join {
 impl Join {
     pub(crate) fn run(self, global: &Global, output: Output) -> Result<(), Failure> {
         let text = self.read()?;
-        let invite: Invite = text
-            .trim()
-            .parse()
-            .map_err(|error| Failure::input(format!("this is no invite: {error}")).hint("ask for a new one: swarm invite ID"))?;
+        let invite: Invite = text.trim().parse().map_err(|error| {
+            Failure::input(format!("this is no invite: {error}"))
+                .hint("ask for a new one: swarm invite ID")
+        })?;
         let layout = Layout::new(&global.dir)?;
         let start = Instant::now();
         let joined = super::runtime()?.block_on(swarm::join(&layout, &invite))?;
@@ -59,13 +59,22 @@ impl Join {
     fn read(&self) -> Result<zeroize::Zeroizing<String>, Failure> {
         let mut text = zeroize::Zeroizing::new(String::new());
         let (name, read) = match self.file.as_deref().filter(|path| path.as_os_str() != "-") {
-            None => ("standard input".to_owned(), std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)),
+            None => (
+                "standard input".to_owned(),
+                std::io::stdin()
+                    .lock()
+                    .take(LONGEST)
+                    .read_to_string(&mut text),
+            ),
             Some(path) => {
-                let file = std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+                let file = std::fs::File::open(path)
+                    .and_then(|file| file.take(LONGEST).read_to_string(&mut text));
                 (path.display().to_string(), file)
             }
         };
-        read.map_err(|error| Failure::input(format!("cannot read the invite from {name}: {error}")))?;
+        read.map_err(|error| {
+            Failure::input(format!("cannot read the invite from {name}: {error}"))
+        })?;
         Ok(text)
     }
 }

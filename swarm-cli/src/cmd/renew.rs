@@ -19,7 +19,10 @@ impl Renew {
         let socket = super::control_socket(global, self.node.as_ref())?;
         let renewed = super::runtime()?.block_on(swarm::control::renew(&socket))?;
         output.show(&renewed, || {
-            format!("{} has certificate {} until {}", renewed.node, renewed.serial, renewed.not_after)
+            format!(
+                "{} has certificate {} until {}",
+                renewed.node, renewed.serial, renewed.not_after
+            )
         })
     }
 }

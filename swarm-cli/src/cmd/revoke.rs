@@ -24,16 +24,22 @@ impl Revoke {
         let list = authority.revoke(&self.id, self.reason, &super::requester())?;
         // the running hub looks by itself within a second; told, it looks at once
         let told = super::control_socket(global, None).is_ok_and(|socket| {
-            super::runtime().is_ok_and(|runtime| runtime.block_on(swarm::control::refresh(&socket)).is_ok())
+            super::runtime()
+                .is_ok_and(|runtime| runtime.block_on(swarm::control::refresh(&socket)).is_ok())
         });
-        let value = json!({ "node": self.id, "crl_number": list.number().to_string(), "hub_told": told });
+        let value =
+            json!({ "node": self.id, "crl_number": list.number().to_string(), "hub_told": told });
         output.show(&value, || {
             let next = if told {
                 "the hub cuts it off now"
             } else {
                 "no hub runs here: it is cut off when one is started (swarm up)"
             };
-            format!("{} is revoked, in revocation list {}; {next}", self.id, list.number())
+            format!(
+                "{} is revoked, in revocation list {}; {next}",
+                self.id,
+                list.number()
+            )
         })
     }
 }

@@ -62,15 +62,35 @@ impl Room {
 
 fn list(rooms: &[RoomStatus]) -> String {
     let row = |room: &RoomStatus| {
-        let encrypted = if room.encrypted { "encrypted" } else { "not encrypted" };
-        vec![room.alias.clone(), encrypted.to_owned(), room.members.join(" ")]
+        let encrypted = if room.encrypted {
+            "encrypted"
+        } else {
+            "not encrypted"
+        };
+        vec![
+            room.alias.clone(),
+            encrypted.to_owned(),
+            room.members.join(" "),
+        ]
     };
-    table(&["room", "messages", "members"], &rooms.iter().map(row).collect::<Vec<_>>())
+    table(
+        &["room", "messages", "members"],
+        &rooms.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 fn show(contents: &RoomContents) -> String {
-    let mut lines = vec![format!("{} with {}", contents.room.alias, contents.room.members.join(", "))];
-    lines.extend(contents.states.iter().map(|state| format!("state    {}  {}", state.user, state.content)));
+    let mut lines = vec![format!(
+        "{} with {}",
+        contents.room.alias,
+        contents.room.members.join(", ")
+    )];
+    lines.extend(
+        contents
+            .states
+            .iter()
+            .map(|state| format!("state    {}  {}", state.user, state.content)),
+    );
     lines.extend(contents.messages.iter().map(message));
     lines.join("\n")
 }
@@ -78,5 +98,8 @@ fn show(contents: &RoomContents) -> String {
 fn message(message: &RoomMessage) -> String {
     let sent = std::time::UNIX_EPOCH + std::time::Duration::from_millis(message.sent);
     let sent = humantime::format_rfc3339_seconds(sent);
-    format!("{:<8} {sent}  {}  {}", message.kind, message.sender, message.body)
+    format!(
+        "{:<8} {sent}  {}  {}",
+        message.kind, message.sender, message.body
+    )
 }

@@ -22,28 +22,56 @@ impl Status {
         let socket = super::control_socket(global, self.node.as_ref())?;
         let status = super::runtime()?.block_on(swarm::control::status(&socket))?;
         output.show(&status, || text(&status))?;
-        Ok(if status.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if status.is_healthy() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
 fn text(status: &NodeStatus) -> String {
     let addresses: Vec<_> = status.addresses.iter().map(ToString::to_string).collect();
     let mut lines = vec![
-        format!("{} of {} ({}), up {}", status.node, status.swarm, status.roles.join(", "), spoken(status.uptime_seconds)),
+        format!(
+            "{} of {} ({}), up {}",
+            status.node,
+            status.swarm,
+            status.roles.join(", "),
+            spoken(status.uptime_seconds)
+        ),
         format!("addresses    {}", addresses.join(" ")),
-        format!("certificate  {} until {}", status.certificate.serial, status.certificate.not_after),
-        format!("tunnel       {} on UDP {}", status.tunnel.interface, status.tunnel.listen_port),
+        format!(
+            "certificate  {} until {}",
+            status.certificate.serial, status.certificate.not_after
+        ),
+        format!(
+            "tunnel       {} on UDP {}",
+            status.tunnel.interface, status.tunnel.listen_port
+        ),
         format!("bus          {}", status.bus.state),
         format!("rooms        {}", status.rooms.state),
     ];
     for service in &status.services {
-        let pid = service.pid.map_or("not running".to_owned(), |pid| format!("process {pid}"));
+        let pid = service
+            .pid
+            .map_or("not running".to_owned(), |pid| format!("process {pid}"));
         let ready = if service.ready { "ready" } else { "not ready" };
-        lines.push(format!("{:<12} {pid}, {ready}, started again {} times", service.name, service.restarts));
+        lines.push(format!(
+            "{:<12} {pid}, {ready}, started again {} times",
+            service.name, service.restarts
+        ));
     }
     lines.push(String::new());
     lines.push(table(
-        &["peer", "address", "endpoint", "handshake", "received", "sent"],
+        &[
+            "peer",
+            "address",
+            "endpoint",
+            "handshake",
+            "received",
+            "sent",
+        ],
         &status.tunnel.peers.iter().map(row).collect::<Vec<_>>(),
     ));
     lines.push(String::new());
@@ -60,7 +88,10 @@ fn row(peer: &PeerStatus) -> Vec<String> {
         peer.node.clone(),
         or_dash(peer.addresses.first().map(ToString::to_string)),
         or_dash(peer.endpoint.map(|endpoint| endpoint.to_string())),
-        or_dash(peer.handshake_age_seconds.map(|age| format!("{} ago", spoken(age)))),
+        or_dash(
+            peer.handshake_age_seconds
+                .map(|age| format!("{} ago", spoken(age))),
+        ),
         format!("{} B", peer.received_bytes),
         format!("{} B", peer.sent_bytes),
     ]

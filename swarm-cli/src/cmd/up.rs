@@ -23,7 +23,11 @@ impl Up {
             let node = Node::start(layout, self.node.as_ref()).await?;
             let status = node.status();
             let addresses: Vec<_> = status.addresses.iter().map(ToString::to_string).collect();
-            print_line(&format!("{} is up as {}; see: swarm status", status.node, addresses.join(" and ")))?;
+            print_line(&format!(
+                "{} is up as {}; see: swarm status",
+                status.node,
+                addresses.join(" and ")
+            ))?;
             let mut terminate = signal(SignalKind::terminate())
                 .map_err(|error| Failure::environment(format!("cannot watch signals: {error}")))?;
             tokio::select! {

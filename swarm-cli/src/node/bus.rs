@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use swarm_bus::client::{Client, State};
 use swarm_bus::topics::{
-    self, Commands, Endpoints, NodeEndpoints, NodeEvent, NodeEvents, Occurrence, Samples, Telemetry, TrustBundle,
+    self, Commands, Endpoints, NodeEndpoints, NodeEvent, NodeEvents, Occurrence, Samples,
+    Telemetry, TrustBundle,
 };
 use swarm_bus::{Token, Topic as _};
 use swarm_pki::NodeId;
@@ -34,8 +35,13 @@ pub(super) async fn follow(shared: Arc<Shared>) {
 
 /// Tells where a hub sees a node.
 pub(super) async fn publish_endpoint(shared: &Shared, node: &NodeId, endpoint: SocketAddr) {
-    let topic = NodeEndpoints { node: wire::token(node) };
-    let endpoints = Endpoints { at: SystemTime::now().into(), observed: vec![endpoint] };
+    let topic = NodeEndpoints {
+        node: wire::token(node),
+    };
+    let endpoints = Endpoints {
+        at: SystemTime::now().into(),
+        observed: vec![endpoint],
+    };
     // who misses it asks for it
     if let Err(error) = shared.bus.publish_stored(&topic, &endpoints).await {
         tracing::debug!(%node, error = &error as &dyn std::error::Error, "an endpoint is not on the bus");
@@ -50,7 +56,10 @@ async fn announce(shared: &Shared) {
         if shared.hub.is_some() {
             for stream in topics::mesh_streams() {
                 if let Err(error) = shared.bus.ensure_stream(&stream).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a stream is missing");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a stream is missing"
+                    );
                 }
             }
             trust::publish(shared).await;
@@ -58,10 +67,16 @@ async fn announce(shared: &Shared) {
                 publish_endpoint(shared, &node, endpoint).await;
             }
         }
-        let up = NodeEvent { at: SystemTime::now().into(), event: Occurrence::Up };
+        let up = NodeEvent {
+            at: SystemTime::now().into(),
+            event: Occurrence::Up,
+        };
         let topic = NodeEvents { node: own(shared) };
         if let Err(error) = shared.bus.publish(&topic, &up) {
-            tracing::debug!(error = &error as &dyn std::error::Error, "nobody hears that this node is up");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "nobody hears that this node is up"
+            );
         }
         if states.until(|state| !state.is_connected()).await.is_none() {
             return;
@@ -76,11 +91,17 @@ async fn hear_trust(shared: &Shared) {
                 while let Some(item) = bundles.next().await {
                     match item {
                         Ok(message) => trust::receive(shared, &message.payload, "the bus"),
-                        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a trust bundle was missed"),
+                        Err(error) => tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "a trust bundle was missed"
+                        ),
                     }
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot hear of trust"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hear of trust"
+            ),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -98,7 +119,10 @@ async fn hear_endpoints(shared: &Shared) {
                     }
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot hear of endpoints"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hear of endpoints"
+            ),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -110,9 +134,14 @@ async fn obey(shared: &Arc<Shared>) {
         let filter = Commands::filter(Some(&own(shared)), None);
         match shared.bus.requests(filter, None) {
             Ok(requests) => {
-                requests.serve(async |call| commands::answer(shared, &call.topic, &call.payload)).await;
+                requests
+                    .serve(async |call| commands::answer(shared, &call.topic, &call.payload))
+                    .await;
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot hear commands"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hear commands"
+            ),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -128,14 +157,23 @@ async fn route_alerts(shared: &Shared) {
             Ok(mut events) => {
                 while let Some(item) = events.next().await {
                     let Ok(message) = item else { continue };
-                    let Occurrence::Alert(alert) = &message.payload.event else { continue };
+                    let Occurrence::Alert(alert) = &message.payload.event else {
+                        continue;
+                    };
                     let alert = wire::room_alert(&message.topic.node, alert, message.payload.at);
                     if let Err(error) = shared.rooms.alert(&alert).await {
-                        tracing::error!(error = &error as &dyn std::error::Error, key = alert.key, "an alert reached nobody");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            key = alert.key,
+                            "an alert reached nobody"
+                        );
                     }
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot hear alerts"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hear alerts"
+            ),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -146,10 +184,18 @@ async fn tell(shared: &Shared) {
     let mut ticks = tokio::time::interval(TELEMETRY);
     loop {
         ticks.tick().await;
-        let topic = Telemetry { node: own(shared), kind: Token::from_static("node") };
+        let topic = Telemetry {
+            node: own(shared),
+            kind: Token::from_static("node"),
+        };
         let status = shared.status();
         let mut samples = Samples::new(SystemTime::now().into());
-        let live = status.tunnel.peers.iter().filter(|peer| peer.session).count();
+        let live = status
+            .tunnel
+            .peers
+            .iter()
+            .filter(|peer| peer.session)
+            .count();
         let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         samples.set("peers_live", count(live));
         samples.set("peers", count(status.tunnel.peers.len()));
@@ -160,7 +206,10 @@ async fn tell(shared: &Shared) {
 
 fn publish(bus: &Client, topic: &Telemetry, samples: &Samples) {
     if let Err(error) = bus.publish(topic, samples) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "telemetry is not sent");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "telemetry is not sent"
+        );
     }
 }
 

@@ -26,7 +26,10 @@ impl Endpoints {
             }),
             Err(_) => BTreeMap::new(),
         };
-        Self { path, known: Mutex::new(known) }
+        Self {
+            path,
+            known: Mutex::new(known),
+        }
     }
 
     pub(crate) fn get(&self, node: &NodeId) -> Option<SocketAddr> {

@@ -28,16 +28,26 @@ pub(super) fn problems(status: &Status) -> Vec<String> {
         problems.push(format!("the bus is not connected: {}", status.bus.state));
     }
     if !status.rooms.connected {
-        problems.push(format!("the rooms are not connected: {}", status.rooms.state));
+        problems.push(format!(
+            "the rooms are not connected: {}",
+            status.rooms.state
+        ));
     }
     if status.certificate.remaining_seconds < CERTIFICATE_REMAINING {
-        problems.push(format!("the certificate ends at {}", status.certificate.not_after));
+        problems.push(format!(
+            "the certificate ends at {}",
+            status.certificate.not_after
+        ));
     }
     problems
 }
 
 /// Serves until the node stops.
-pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(prometheus))
@@ -53,12 +63,23 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: 
 /// 200 while nothing is wrong, else 503; the body says what.
 async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     let status = shared.status();
-    let code = if status.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if status.is_healthy() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = serde_json::json!({ "node": status.node, "ok": status.is_healthy(), "problems": status.problems });
     (code, Json(body)).into_response()
 }
 
 async fn prometheus(State(shared): State<Arc<Shared>>) -> Response {
     let text = metrics::text(&shared).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }

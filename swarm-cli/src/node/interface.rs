@@ -46,12 +46,19 @@ pub(crate) fn member_routes(shared: Arc<Shared>) -> Router {
 }
 
 /// What anybody may ask at a hub's enrolment port: EST; members also what they ask each other.
-pub(crate) fn enrolment_routes(shared: Arc<Shared>, enrolment: swarm_pki::enroll::Server) -> Router {
+pub(crate) fn enrolment_routes(
+    shared: Arc<Shared>,
+    enrolment: swarm_pki::enroll::Server,
+) -> Router {
+    let hub = Arc::clone(&shared);
     let enrol = move |peer: Option<Extension<Peer>>, request: axum::extract::Request| {
-        let enrolment = enrolment.clone();
+        let (hub, enrolment) = (Arc::clone(&hub), enrolment.clone());
         async move {
             let certificate = peer.as_ref().map(|Extension(peer)| peer.certificate());
-            enrolment.handle(certificate, request).await.map(Body::new)
+            let answer = enrolment.handle(certificate, request).await;
+            // a new node's first handshake comes within milliseconds, and is repeated only after seconds
+            hub.refresh.notify_one();
+            answer.map(Body::new)
         }
     };
     member_routes(shared).fallback(enrol)
@@ -59,7 +66,13 @@ pub(crate) fn enrolment_routes(shared: Arc<Shared>, enrolment: swarm_pki::enroll
 
 /// Serves a router to TLS clients until the node stops; a connection ends at once when its peer's
 /// certificate is no longer trusted.
-pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, clients: ClientAuth, router: Router, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    clients: ClientAuth,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -79,7 +92,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, clients: C
             tracing::warn!("too many connections; one is refused");
             continue;
         };
-        let connection = serve_connection(Arc::clone(&shared), stream, clients, router.clone(), stop.clone());
+        let connection = serve_connection(
+            Arc::clone(&shared),
+            stream,
+            clients,
+            router.clone(),
+            stop.clone(),
+        );
         tokio::spawn(async move {
             connection.await;
             drop(place);
@@ -87,13 +106,24 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, clients: C
     }
 }
 
-async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, clients: ClientAuth, router: Router, mut stop: watch::Receiver<bool>) {
+async fn serve_connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    clients: ClientAuth,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let tls = shared.member.tls();
     let config = tls.server_config(clients, &[]);
     let accepted = tokio::time::timeout(PATIENCE, tls.accept(&config, stream)).await;
     let (stream, peer) = match accepted {
         Ok(Ok(accepted)) => accepted,
-        Ok(Err(error)) => return tracing::debug!(error = &error as &dyn std::error::Error, "a handshake failed"),
+        Ok(Err(error)) => {
+            return tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a handshake failed"
+            );
+        }
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
     let router = match &peer {
@@ -120,7 +150,13 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, clients: Clien
 
 /// Binds a listener, and says whose it would have been when it cannot.
 pub(crate) async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address: address.to_string(), what, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen {
+            address: address.to_string(),
+            what,
+            source,
+        })
 }
 
 async fn bundle(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>) -> Response {
@@ -133,16 +169,24 @@ async fn bundle(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>
 }
 
 async fn config(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>) -> Response {
-    answer_member(peer, |_| match std::fs::read_to_string(shared.member.layout().config()) {
-        Ok(text) => text.into_response(),
-        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot read swarm.toml: {error}")),
+    answer_member(peer, |_| {
+        match std::fs::read_to_string(shared.member.layout().config()) {
+            Ok(text) => text.into_response(),
+            Err(error) => refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("cannot read swarm.toml: {error}"),
+            ),
+        }
     })
 }
 
 async fn endpoints(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>) -> Response {
     answer_member(peer, |_| {
-        let seen: BTreeMap<String, SocketAddr> =
-            shared.seen_endpoints().into_iter().map(|(node, endpoint)| (node.to_string(), endpoint)).collect();
+        let seen: BTreeMap<String, SocketAddr> = shared
+            .seen_endpoints()
+            .into_iter()
+            .map(|(node, endpoint)| (node.to_string(), endpoint))
+            .collect();
         Json(seen).into_response()
     })
 }
@@ -156,13 +200,18 @@ async fn health(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>
 
 /// A login token for the rooms: for the node that the certificate proves, and for nobody else.
 async fn token(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>) -> Response {
-    answer_member(peer, |peer| match secrets::room_token(&shared.member, peer.id()) {
-        Ok(token) => token.expose().to_owned().into_response(),
-        Err(error) => refuse(StatusCode::FORBIDDEN, &error.to_string()),
+    answer_member(peer, |peer| {
+        match secrets::room_token(&shared.member, peer.id()) {
+            Ok(token) => token.expose().to_owned().into_response(),
+            Err(error) => refuse(StatusCode::FORBIDDEN, &error.to_string()),
+        }
     })
 }
 
-fn answer_member(peer: Option<Extension<Peer>>, answer: impl FnOnce(&Peer) -> Response) -> Response {
+fn answer_member(
+    peer: Option<Extension<Peer>>,
+    answer: impl FnOnce(&Peer) -> Response,
+) -> Response {
     match peer {
         Some(Extension(peer)) => answer(&peer),
         None => refuse(StatusCode::UNAUTHORIZED, "a node certificate is needed"),

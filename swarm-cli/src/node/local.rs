@@ -21,18 +21,26 @@ use super::{Shared, renewal};
 /// Makes the socket, in place of one that a killed process left; the node's lock is held.
 pub(super) fn listen(member: &Member) -> Result<UnixListener, Error> {
     let path = member.node_layout().control_socket();
-    let fail = |source| Error::File { path: path.clone(), source };
+    let fail = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}
     }
-    let listener = UnixListener::bind(crate::http::short_path(&path).map_err(fail)?.path()).map_err(fail)?;
+    let listener =
+        UnixListener::bind(crate::http::short_path(&path).map_err(fail)?.path()).map_err(fail)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
     Ok(listener)
 }
 
 /// Serves until the node stops.
-pub(super) async fn serve(shared: Arc<Shared>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    listener: UnixListener,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = Router::new()
         .route(STATUS, get(status))
         .route(REFRESH, post(refresh))

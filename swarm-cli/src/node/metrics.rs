@@ -38,11 +38,22 @@ struct Family {
 }
 
 impl Page {
-    fn add(&mut self, name: &str, help: &str, kind: &'static str, labels: &[(&str, &str)], value: f64) {
+    fn add(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: &'static str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         let family = self
             .families
             .entry(name.to_owned())
-            .or_insert_with(|| Family { help: help.to_owned(), kind, samples: Vec::new() });
+            .or_insert_with(|| Family {
+                help: help.to_owned(),
+                kind,
+                samples: Vec::new(),
+            });
         let mut sample = name.to_owned();
         for (position, (label, value)) in labels.iter().enumerate() {
             let separator = if position == 0 { '{' } else { ',' };
@@ -70,10 +81,16 @@ impl Page {
                 MetricKind::Counter => "counter",
                 MetricKind::Gauge => "gauge",
             };
-            let labels: Vec<_> = metric.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let labels: Vec<_> = metric
+                .labels
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
             // a counter's name says so, or Prometheus' own linter refuses it
             let name = match metric.kind {
-                MetricKind::Counter if !metric.name.ends_with("_total") => format!("{}_total", metric.name),
+                MetricKind::Counter if !metric.name.ends_with("_total") => {
+                    format!("{}_total", metric.name)
+                }
                 _ => metric.name.to_owned(),
             };
             self.add(&name, metric.help, kind, &labels, metric.value);
@@ -84,18 +101,34 @@ impl Page {
     fn add_text(&mut self, text: &str, prefix: &str) {
         let mut current = String::new();
         for line in text.lines() {
-            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            if let Some((name, help)) = line
+                .strip_prefix("# HELP ")
+                .and_then(|rest| rest.split_once(' '))
+            {
                 current.clear();
                 if name.starts_with(prefix) {
                     name.clone_into(&mut current);
-                    let help = if help.is_empty() { "Not explained by the server." } else { help };
-                    let family = Family { help: help.to_owned(), kind: "untyped", samples: Vec::new() };
+                    let help = if help.is_empty() {
+                        "Not explained by the server."
+                    } else {
+                        help
+                    };
+                    let family = Family {
+                        help: help.to_owned(),
+                        kind: "untyped",
+                        samples: Vec::new(),
+                    };
                     self.families.insert(current.clone(), family);
                 }
             } else if let Some(family) = self.families.get_mut(&current) {
-                match line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+                match line
+                    .strip_prefix("# TYPE ")
+                    .and_then(|rest| rest.split_once(' '))
+                {
                     Some((_, kind)) => family.kind = known_kind(kind),
-                    None if !line.is_empty() && !line.starts_with('#') => family.samples.push(line.to_owned()),
+                    None if !line.is_empty() && !line.starts_with('#') => {
+                        family.samples.push(line.to_owned());
+                    }
                     None => {}
                 }
             }
@@ -104,10 +137,17 @@ impl Page {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        let families = self.families.iter().filter(|(name, family)| !family.samples.is_empty() && !family.is_misnamed(name));
+        let families = self
+            .families
+            .iter()
+            .filter(|(name, family)| !family.samples.is_empty() && !family.is_misnamed(name));
         for (name, family) in families {
             // writing to a String cannot fail
-            let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {}", family.help, family.kind);
+            let _ = writeln!(
+                text,
+                "# HELP {name} {}\n# TYPE {name} {}",
+                family.help, family.kind
+            );
             family.samples.iter().for_each(|sample| {
                 text.push_str(sample);
                 text.push('\n');
@@ -136,51 +176,105 @@ fn known_kind(kind: &str) -> &'static str {
 }
 
 fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has only floating-point numbers"
+)]
 fn number(value: u64) -> f64 {
     value as f64
 }
 
 fn add_node(page: &mut Page, shared: &Shared) {
     let status = shared.status();
-    let labels = [("swarm", status.swarm.as_str()), ("node", status.node.as_str()), ("version", status.version.as_str())];
-    page.gauge("swarm_node_info", "The node and the version of its program.", &labels, 1.0);
-    page.gauge("swarm_node_healthy", "Whether nothing is wrong with the node.", &[], flag(status.is_healthy()));
-    page.gauge("swarm_node_uptime_seconds", "Seconds since the node was started.", &[], number(status.uptime_seconds));
+    let labels = [
+        ("swarm", status.swarm.as_str()),
+        ("node", status.node.as_str()),
+        ("version", status.version.as_str()),
+    ];
+    page.gauge(
+        "swarm_node_info",
+        "The node and the version of its program.",
+        &labels,
+        1.0,
+    );
+    page.gauge(
+        "swarm_node_healthy",
+        "Whether nothing is wrong with the node.",
+        &[],
+        flag(status.is_healthy()),
+    );
+    page.gauge(
+        "swarm_node_uptime_seconds",
+        "Seconds since the node was started.",
+        &[],
+        number(status.uptime_seconds),
+    );
     page.gauge(
         "swarm_certificate_remaining_seconds",
         "Seconds until the node's certificate ends.",
         &[],
         number(status.certificate.remaining_seconds),
     );
-    page.gauge("swarm_bus_connected", "Whether the node is connected to the bus.", &[], flag(status.bus.connected));
-    page.gauge("swarm_rooms_connected", "Whether the node is connected to the rooms.", &[], flag(status.rooms.connected));
+    page.gauge(
+        "swarm_bus_connected",
+        "Whether the node is connected to the bus.",
+        &[],
+        flag(status.bus.connected),
+    );
+    page.gauge(
+        "swarm_rooms_connected",
+        "Whether the node is connected to the rooms.",
+        &[],
+        flag(status.rooms.connected),
+    );
     let trust = shared.member.tls().trust();
-    page.gauge("swarm_roster_nodes", "Nodes in the roster, this one included.", &[], number(trust.roster().count() as u64));
+    page.gauge(
+        "swarm_roster_nodes",
+        "Nodes in the roster, this one included.",
+        &[],
+        number(trust.roster().count() as u64),
+    );
     for crl in trust.crls() {
         let issuer = crl.issuer().to_string();
         let labels = [("issuer", issuer.as_str())];
-        page.gauge("swarm_crl_revoked_certificates", "Certificates on the revocation list.", &labels, number(crl.len() as u64));
+        page.gauge(
+            "swarm_crl_revoked_certificates",
+            "Certificates on the revocation list.",
+            &labels,
+            number(crl.len() as u64),
+        );
     }
 }
 
 fn add_tunnel(page: &mut Page, shared: &Shared) {
     let trust = shared.member.tls().trust();
     for sample in shared.tunnel.tunnel().metrics().samples() {
-        let mut labels: Vec<(&str, String)> = sample.labels.iter().map(|(name, value)| (*name, value.clone())).collect();
+        let mut labels: Vec<(&str, String)> = sample
+            .labels
+            .iter()
+            .map(|(name, value)| (*name, value.clone()))
+            .collect();
         let key = sample.labels.iter().find(|(name, _)| *name == "public_key");
         if let Some(node) = key.and_then(|(_, key)| key.parse::<swarm_wg::PublicKey>().ok()) {
-            let node = trust.node_by_wireguard_key(node.as_bytes()).map(|node| node.id().to_string());
+            let node = trust
+                .node_by_wireguard_key(node.as_bytes())
+                .map(|node| node.id().to_string());
             labels.push(("node", node.unwrap_or_default()));
         }
-        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let (help, kind) = tunnel_family(sample.name);
         page.add(sample.name, help, kind, &labels, number(sample.value));
     }
@@ -190,7 +284,9 @@ fn tunnel_family(name: &str) -> (&'static str, &'static str) {
     match name {
         "wireguard_sent_bytes_total" => ("Bytes sent to the peer.", "counter"),
         "wireguard_received_bytes_total" => ("Bytes received from the peer.", "counter"),
-        "wireguard_latest_handshake_seconds" => ("When the last handshake was, seconds since 1970.", "gauge"),
+        "wireguard_latest_handshake_seconds" => {
+            ("When the last handshake was, seconds since 1970.", "gauge")
+        }
         "wireguard_packets_dropped_total" => ("Packets dropped, by reason.", "counter"),
         "wireguard_peers" => ("Peers of the interface.", "gauge"),
         _ if name.ends_with("_total") => ("A count of the tunnel.", "counter"),
@@ -202,7 +298,12 @@ fn add_services(page: &mut Page, hub: &Hub) {
     for service in hub.services.all() {
         let condition = service.condition();
         let labels = [("service", service.name())];
-        page.gauge("swarm_service_ready", "Whether the server answers.", &labels, flag(condition.ready));
+        page.gauge(
+            "swarm_service_ready",
+            "Whether the server answers.",
+            &labels,
+            flag(condition.ready),
+        );
         page.counter(
             "swarm_service_restarts_total",
             "How often the server was started again.",
@@ -212,23 +313,50 @@ fn add_services(page: &mut Page, hub: &Hub) {
     }
     for (name, value) in hub.front.counters().iter() {
         let labels = [("outcome", name)];
-        page.counter("swarm_front_events_total", "What happened at the rooms' front.", &labels, number(value));
+        page.counter(
+            "swarm_front_events_total",
+            "What happened at the rooms' front.",
+            &labels,
+            number(value),
+        );
     }
 }
 
 async fn add_nats(page: &mut Page, shared: &Shared) {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, shared.member.plan().nats().monitor_port));
-    let varz = http::get(address, "/varz").await.ok().and_then(|body| Varz::parse(&body).ok());
-    let jsz = http::get(address, "/jsz").await.ok().and_then(|body| Jsz::parse(&body).ok());
-    page.gauge("nats_up", "Whether the server's monitoring answers.", &[], flag(varz.is_some()));
+    let address = SocketAddr::from((
+        Ipv4Addr::LOCALHOST,
+        shared.member.plan().nats().monitor_port,
+    ));
+    let varz = http::get(address, "/varz")
+        .await
+        .ok()
+        .and_then(|body| Varz::parse(&body).ok());
+    let jsz = http::get(address, "/jsz")
+        .await
+        .ok()
+        .and_then(|body| Jsz::parse(&body).ok());
+    page.gauge(
+        "nats_up",
+        "Whether the server's monitoring answers.",
+        &[],
+        flag(varz.is_some()),
+    );
     page.add_all(varz.iter().flat_map(Varz::metrics));
     page.add_all(jsz.iter().flat_map(Jsz::metrics));
 }
 
 async fn add_synapse(page: &mut Page, shared: &Shared) {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, shared.member.plan().matrix().metrics_port));
+    let address = SocketAddr::from((
+        Ipv4Addr::LOCALHOST,
+        shared.member.plan().matrix().metrics_port,
+    ));
     let text = http::get(address, "/_synapse/metrics").await;
-    page.gauge("synapse_up", "Whether the server's metrics answer.", &[], flag(text.is_ok()));
+    page.gauge(
+        "synapse_up",
+        "Whether the server's metrics answer.",
+        &[],
+        flag(text.is_ok()),
+    );
     if let Ok(text) = text {
         page.add_text(&String::from_utf8_lossy(&text), "synapse_");
     }
@@ -252,7 +380,8 @@ mod tests {
     #[test]
     fn only_the_asked_families_of_another_page_are_taken_over() {
         let mut page = Page::default();
-        let other = "# HELP s_a A.\n# TYPE s_a gauge\ns_a 1\n# HELP t_b B.\n# TYPE t_b gauge\nt_b 2\n";
+        let other =
+            "# HELP s_a A.\n# TYPE s_a gauge\ns_a 1\n# HELP t_b B.\n# TYPE t_b gauge\nt_b 2\n";
         page.add_text(other, "s_");
         assert_eq!(page.text(), "# HELP s_a A.\n# TYPE s_a gauge\ns_a 1\n");
     }

@@ -39,7 +39,9 @@ use crate::error::Error;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::member::{INTERFACE_PORT, Member};
-use crate::status::{CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, Status, TunnelStatus};
+use crate::status::{
+    CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, Status, TunnelStatus,
+};
 use crate::wire;
 
 use self::endpoints::Endpoints;
@@ -109,11 +111,14 @@ impl Node {
         let health = interface::listen(loopback, "health and metrics").await?;
         let tunnel = MeshTunnel::start(&member)?;
         let own = member.own_address();
-        let inward = interface::listen(SocketAddr::new(own, INTERFACE_PORT), "the node's interface").await?;
+        let inward =
+            interface::listen(SocketAddr::new(own, INTERFACE_PORT), "the node's interface").await?;
 
         let mut tasks = JoinSet::new();
         let hub = match authority {
-            Some((authority, programs)) => Some(Hub::start(&member, authority, programs, &mut tasks, stopped.clone()).await?),
+            Some((authority, programs)) => {
+                Some(Hub::start(&member, authority, programs, &mut tasks, stopped.clone()).await?)
+            }
             None => None,
         };
         let shared = Arc::new(Shared {
@@ -129,16 +134,35 @@ impl Node {
         shared.follow_roster();
 
         let routes = interface::member_routes(Arc::clone(&shared));
-        tasks.spawn(interface::serve(Arc::clone(&shared), inward, ClientAuth::Required, routes, stopped.clone()));
+        tasks.spawn(interface::serve(
+            Arc::clone(&shared),
+            inward,
+            ClientAuth::Required,
+            routes,
+            stopped.clone(),
+        ));
         if let Some(hub) = &shared.hub {
             let port = hub.enrolment_port(&shared.member);
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
             let outward = interface::listen(address, "enrolment").await?;
-            let routes = interface::enrolment_routes(Arc::clone(&shared), swarm_pki::enroll::Server::new(hub.authority.store().clone()));
-            tasks.spawn(interface::serve(Arc::clone(&shared), outward, ClientAuth::Optional, routes, stopped.clone()));
+            let routes = interface::enrolment_routes(
+                Arc::clone(&shared),
+                swarm_pki::enroll::Server::new(hub.authority.store().clone()),
+            );
+            tasks.spawn(interface::serve(
+                Arc::clone(&shared),
+                outward,
+                ClientAuth::Optional,
+                routes,
+                stopped.clone(),
+            ));
         }
         tasks.spawn(health::serve(Arc::clone(&shared), health, stopped.clone()));
-        tasks.spawn(local::serve(Arc::clone(&shared), local::listen(&shared.member)?, stopped));
+        tasks.spawn(local::serve(
+            Arc::clone(&shared),
+            local::listen(&shared.member)?,
+            stopped,
+        ));
         tasks.spawn(trust::follow(Arc::clone(&shared)));
         tasks.spawn(trust::ask_neighbours(Arc::clone(&shared)));
         tasks.spawn(tunnel::follow_events(Arc::clone(&shared)));
@@ -148,7 +172,12 @@ impl Node {
         if shared.hub.is_some() {
             tasks.spawn(trust::follow_authority(Arc::clone(&shared)));
         }
-        Ok(Self { shared, tasks, stop, _lock: lock })
+        Ok(Self {
+            shared,
+            tasks,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// What a program needs in order to act as this node.
@@ -199,13 +228,25 @@ impl Hub {
         let running = proxy.clone();
         tasks.spawn(async move {
             // an error means that the node is gone, which is a stop as well
-            running.serve(front, async move { drop(stopped.wait_for(|stop| *stop).await) }).await;
+            running
+                .serve(
+                    front,
+                    async move { drop(stopped.wait_for(|stop| *stop).await) },
+                )
+                .await;
         });
-        Ok(Self { authority, services, front: proxy })
+        Ok(Self {
+            authority,
+            services,
+            front: proxy,
+        })
     }
 
     fn enrolment_port(&self, member: &Member) -> u16 {
-        let own = member.plan().node(&wire::config_id(member.id())).and_then(|node| node.enroll);
+        let own = member
+            .plan()
+            .node(&wire::config_id(member.id()))
+            .and_then(|node| node.enroll);
         own.map_or(0, |address| address.port())
     }
 }
@@ -215,10 +256,18 @@ impl Shared {
     pub(crate) fn follow_roster(&self) {
         let trust = self.member.tls().trust();
         self.endpoints.retain(|node| trust.node(node).is_some());
-        let planned = |id: &NodeId| self.member.plan().node(&wire::config_id(id)).and_then(|node| node.endpoint);
+        let planned = |id: &NodeId| {
+            self.member
+                .plan()
+                .node(&wire::config_id(id))
+                .and_then(|node| node.endpoint)
+        };
         let hint = |id: &NodeId| planned(id).or_else(|| self.endpoints.get(id));
         if let Err(error) = self.tunnel.follow(trust.roster(), hint) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the tunnel cannot follow the roster");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the tunnel cannot follow the roster"
+            );
         }
     }
 
@@ -236,7 +285,13 @@ impl Shared {
     pub(crate) fn status(&self) -> Status {
         let certificate = self.member.certificate();
         let identity = certificate.identity();
-        let services = self.hub.as_ref().map(|hub| hub.services.all().map(service_status)).into_iter().flatten().collect();
+        let services = self
+            .hub
+            .as_ref()
+            .map(|hub| hub.services.all().map(service_status))
+            .into_iter()
+            .flatten()
+            .collect();
         let mut status = Status {
             swarm: identity.swarm.to_string(),
             node: identity.id.to_string(),
@@ -264,7 +319,9 @@ impl Shared {
         let tunnel = self.tunnel.tunnel();
         let now = std::time::SystemTime::now();
         let peers = tunnel.peers().into_iter().filter_map(|peer| {
-            let identity = trust.node_by_wireguard_key(peer.public_key.as_bytes())?.identity();
+            let identity = trust
+                .node_by_wireguard_key(peer.public_key.as_bytes())?
+                .identity();
             Some(PeerStatus {
                 node: identity.id.to_string(),
                 roles: identity.roles.iter().map(ToString::to_string).collect(),
@@ -281,12 +338,19 @@ impl Shared {
         });
         let mut peers: Vec<_> = peers.collect();
         peers.sort_unstable_by(|one, other| one.node.cmp(&other.node));
-        TunnelStatus { interface: tunnel.interface().to_owned(), listen_port: tunnel.listen_port(), peers }
+        TunnelStatus {
+            interface: tunnel.interface().to_owned(),
+            listen_port: tunnel.listen_port(),
+            peers,
+        }
     }
 
     fn bus_status(&self) -> LinkStatus {
         let state = self.bus.states().current();
-        LinkStatus { connected: state.is_connected(), state: wire::bus_state(&state) }
+        LinkStatus {
+            connected: state.is_connected(),
+            state: wire::bus_state(&state),
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use swarm_matrix::{
-    Admin, Alert, Body, Endpoint, Localpart, LoginToken, MeshRooms, Message, NodeState, NodeStatus, Received, RoomId, ServerName, Session,
-    SessionConfig, SessionState, SharedSecret, TokenError, UserId,
+    Admin, Alert, Body, Endpoint, Localpart, LoginToken, MeshRooms, Message, NodeState, NodeStatus,
+    Received, RoomId, ServerName, Session, SessionConfig, SessionState, SharedSecret, TokenError,
+    UserId,
 };
 use swarm_pki::store::NodeStatus as CertificateStanding;
 use swarm_pki::tls::Expected;
@@ -52,7 +53,8 @@ pub(crate) struct Open {
 
 impl Rooms {
     pub(crate) fn new(member: &Member) -> Self {
-        let server = ServerName::parse(member.swarm().as_str()).expect("a swarm's name is a server's name");
+        let server =
+            ServerName::parse(member.swarm().as_str()).expect("a swarm's name is a server's name");
         let own = user(member.id(), &server);
         Self {
             server,
@@ -64,14 +66,36 @@ impl Rooms {
     }
 
     pub(crate) fn status(&self) -> LinkStatus {
-        let state = self.open.borrow().as_ref().map(|open| open.session.state().borrow().clone());
+        let state = self
+            .open
+            .borrow()
+            .as_ref()
+            .map(|open| open.session.state().borrow().clone());
         match state {
-            Some(SessionState::Connected) => LinkStatus { connected: true, state: "connected".to_owned() },
-            Some(SessionState::Disconnected { error, .. }) => LinkStatus { connected: false, state: error },
-            Some(SessionState::Revoked { reason }) => LinkStatus { connected: false, state: reason },
-            Some(SessionState::Closed) => LinkStatus { connected: false, state: "closed".to_owned() },
-            Some(_) => LinkStatus { connected: false, state: "connecting".to_owned() },
-            None => LinkStatus { connected: false, state: self.waiting().clone() },
+            Some(SessionState::Connected) => LinkStatus {
+                connected: true,
+                state: "connected".to_owned(),
+            },
+            Some(SessionState::Disconnected { error, .. }) => LinkStatus {
+                connected: false,
+                state: error,
+            },
+            Some(SessionState::Revoked { reason }) => LinkStatus {
+                connected: false,
+                state: reason,
+            },
+            Some(SessionState::Closed) => LinkStatus {
+                connected: false,
+                state: "closed".to_owned(),
+            },
+            Some(_) => LinkStatus {
+                connected: false,
+                state: "connecting".to_owned(),
+            },
+            None => LinkStatus {
+                connected: false,
+                state: self.waiting().clone(),
+            },
         }
     }
 
@@ -83,7 +107,11 @@ impl Rooms {
     /// Raises an alert in `#alerts`, as soon as there is a session.
     pub(crate) async fn alert(&self, alert: &Alert) -> Result<(), Error> {
         let mut open = self.open.subscribe();
-        let open = open.wait_for(Option::is_some).await.ok().and_then(|open| open.clone());
+        let open = open
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|open| open.clone());
         if let Some(open) = open {
             open.session.send_alert(&open.rooms.alerts, alert).await?;
         }
@@ -93,7 +121,11 @@ impl Rooms {
     /// The rooms that the node is in.
     pub(crate) fn list(&self) -> Result<Vec<RoomStatus>, Error> {
         let open = self.session()?;
-        Ok(self.named(&open).into_iter().map(|(alias, id)| self.describe(&open, alias, &id)).collect())
+        Ok(self
+            .named(&open)
+            .into_iter()
+            .map(|(alias, id)| self.describe(&open, alias, &id))
+            .collect())
     }
 
     /// What is in a room, given by alias with or without `#` and server.
@@ -113,7 +145,11 @@ impl Rooms {
                 messages.push(shown(&message));
             }
         }
-        Ok(RoomContents { room: self.describe(&open, alias, &id), states, messages })
+        Ok(RoomContents {
+            room: self.describe(&open, alias, &id),
+            states,
+            messages,
+        })
     }
 
     /// Sends an encrypted text.
@@ -121,7 +157,10 @@ impl Rooms {
         let open = self.session()?;
         let (alias, id) = self.find(&open, name)?;
         let event = open.session.send_text(&id, text).await?;
-        Ok(Sent { room: alias, event: event.to_string() })
+        Ok(Sent {
+            room: alias,
+            event: event.to_string(),
+        })
     }
 
     /// Ends the session in good order.
@@ -150,10 +189,18 @@ impl Rooms {
 
     fn find(&self, open: &Open, name: &str) -> Result<(String, RoomId), Error> {
         let wanted = name.trim_start_matches('#');
-        let wanted = wanted.strip_suffix(&format!(":{}", self.server)).unwrap_or(wanted);
+        let wanted = wanted
+            .strip_suffix(&format!(":{}", self.server))
+            .unwrap_or(wanted);
         let rooms = self.named(open);
-        let known = rooms.iter().map(|(alias, _)| alias.clone()).collect::<Vec<_>>().join(", ");
-        let found = rooms.into_iter().find(|(alias, _)| alias[1..].split(':').next() == Some(wanted));
+        let known = rooms
+            .iter()
+            .map(|(alias, _)| alias.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let found = rooms
+            .into_iter()
+            .find(|(alias, _)| alias[1..].split(':').next() == Some(wanted));
         found.ok_or_else(|| Error::Refused {
             by: "this node".to_owned(),
             reason: format!("there is no room {name}; there are {known}"),
@@ -166,7 +213,13 @@ impl Rooms {
             id: id.to_string(),
             // the session enters no room that is not
             encrypted: true,
-            members: open.session.members(id).unwrap_or_default().iter().map(ToString::to_string).collect(),
+            members: open
+                .session
+                .members(id)
+                .unwrap_or_default()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -209,7 +262,12 @@ async fn enter(shared: &Arc<Shared>) -> Result<Open, Error> {
     }
     let source = Arc::clone(shared);
     let tokens = move || token(Arc::clone(&source));
-    let config = SessionConfig::new(endpoint(shared)?, rooms.own.clone(), shared.member.node_layout().matrix(), tokens);
+    let config = SessionConfig::new(
+        endpoint(shared)?,
+        rooms.own.clone(),
+        shared.member.node_layout().matrix(),
+        tokens,
+    );
     let session = Session::login(config).await?;
     let entered = match &shared.hub {
         Some(_) => session.ensure_rooms().await,
@@ -226,7 +284,10 @@ async fn enter(shared: &Arc<Shared>) -> Result<Open, Error> {
             return Err(error.into());
         }
     };
-    let open = Open { session, rooms: entered };
+    let open = Open {
+        session,
+        rooms: entered,
+    };
     announce(shared, &open).await?;
     Ok(open)
 }
@@ -254,30 +315,41 @@ async fn keep(shared: &Shared, open: &Open) -> String {
     };
     tokio::select! {
         reason = ended => reason,
-        never = keep_accounts(shared) => never,
+        never = keep_accounts(shared, open) => never,
     }
 }
 
 /// On a hub: locks the accounts of nodes that are revoked, and opens those of nodes that are trusted again.
-async fn keep_accounts(shared: &Shared) -> String {
-    let Some(hub) = &shared.hub else { return std::future::pending().await };
+async fn keep_accounts(shared: &Shared, open: &Open) -> String {
+    let Some(hub) = &shared.hub else {
+        return std::future::pending().await;
+    };
     let mut cut = BTreeSet::new();
     let mut first = true;
     loop {
-        match keep_accounts_once(shared, hub, &mut cut, first).await {
+        match keep_accounts_once(shared, hub, open, &mut cut, first).await {
             Ok(()) => {
                 first = false;
                 shared.rooms.roster_changed.notified().await;
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the accounts cannot follow the roster yet");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the accounts cannot follow the roster yet"
+                );
                 tokio::time::sleep(PAUSES.0).await;
             }
         }
     }
 }
 
-async fn keep_accounts_once(shared: &Shared, hub: &super::Hub, cut: &mut BTreeSet<NodeId>, first: bool) -> Result<(), Error> {
+async fn keep_accounts_once(
+    shared: &Shared,
+    hub: &super::Hub,
+    open: &Open,
+    cut: &mut BTreeSet<NodeId>,
+    first: bool,
+) -> Result<(), Error> {
     let trust = shared.member.tls().trust();
     let records = hub.authority.store().nodes(Timestamp::now())?;
     let revoked: BTreeSet<NodeId> = records
@@ -286,14 +358,21 @@ async fn keep_accounts_once(shared: &Shared, hub: &super::Hub, cut: &mut BTreeSe
         .map(|record| record.certificate.id().clone())
         .collect();
     // a revoked certificate of a node that has a good one by now does not count
-    let (back, gone): (BTreeSet<_>, BTreeSet<_>) = revoked.into_iter().partition(|id| trust.node(id).is_some());
-    if gone.is_subset(cut) && !(first && !back.is_empty()) && back.is_disjoint(cut) {
+    let (back, gone): (BTreeSet<_>, BTreeSet<_>) =
+        revoked.into_iter().partition(|id| trust.node(id).is_some());
+    let unchanged = gone.is_subset(cut) && back.is_disjoint(cut);
+    if unchanged && (!first || back.is_empty()) {
         return Ok(());
     }
     let admin = administrator(shared).await?;
     for id in gone.difference(&cut.clone()) {
-        let done = admin.cut_off(&user(id, &shared.rooms.server)).await?;
+        let account = user(id, &shared.rooms.server);
+        let done = admin.cut_off(&account).await?;
         tracing::info!(node = %id, devices = done.devices, "the account is cut off");
+        // a ban is what others see: nobody but the node itself can write the node's own state
+        for room in [&open.rooms.ops, &open.rooms.telemetry, &open.rooms.alerts] {
+            open.session.ban(room, &account, "revoked").await?;
+        }
         cut.insert(id.clone());
     }
     for id in &back {
@@ -301,6 +380,9 @@ async fn keep_accounts_once(shared: &Shared, hub: &super::Hub, cut: &mut BTreeSe
             let account = user(id, &shared.rooms.server);
             if admin.is_cut_off(&account).await? == Some(true) {
                 admin.restore(&account).await?;
+                for room in [&open.rooms.ops, &open.rooms.telemetry, &open.rooms.alerts] {
+                    open.session.unban(room, &account).await?;
+                }
             }
         }
     }
@@ -308,18 +390,37 @@ async fn keep_accounts_once(shared: &Shared, hub: &super::Hub, cut: &mut BTreeSe
 }
 
 async fn administrator(shared: &Shared) -> Result<Admin, Error> {
-    let secret = secrets::read_line(shared.member.layout().rendered().matrix_registration_secret().as_ref())?;
+    let secret = secrets::read_line(
+        shared
+            .member
+            .layout()
+            .rendered()
+            .matrix_registration_secret()
+            .as_ref(),
+    )?;
     let name = Localpart::parse(ADMINISTRATOR).expect("a valid name");
-    Ok(Admin::connect(endpoint(shared)?, shared.rooms.server.clone(), name, SharedSecret::new(secret.as_str())).await?)
+    Ok(Admin::connect(
+        endpoint(shared)?,
+        shared.rooms.server.clone(),
+        name,
+        SharedSecret::new(secret.as_str()),
+    )
+    .await?)
 }
 
 /// A hub with the homeserver on its loopback goes there; all others by mutual TLS to its front.
 fn endpoint(shared: &Shared) -> Result<Endpoint, Error> {
     let plan = shared.member.plan();
     if shared.hub.is_some() {
-        return Ok(Endpoint::loopback(&format!("http://127.0.0.1:{}", plan.matrix().client_port))?);
+        return Ok(Endpoint::loopback(&format!(
+            "http://127.0.0.1:{}",
+            plan.matrix().client_port
+        ))?);
     }
-    let config = shared.member.tls().client_config(Expected::Role(Role::hub()), &[b"http/1.1"]);
+    let config = shared
+        .member
+        .tls()
+        .client_config(Expected::Role(Role::hub()), &[b"http/1.1"]);
     Ok(Endpoint::tls(&plan.matrix_url(), config.as_ref().clone())?)
 }
 
@@ -331,7 +432,10 @@ async fn token(shared: Arc<Shared>) -> Result<LoginToken, TokenError> {
         return secrets::room_token(member, member.id()).map_err(refused);
     }
     let hub = wire::node_id(&member.plan().primary().id);
-    match member.request(&hub, Method::POST, TOKEN, Bytes::new()).await {
+    match member
+        .request(&hub, Method::POST, TOKEN, Bytes::new())
+        .await
+    {
         Ok(token) => Ok(LoginToken::new(String::from_utf8_lossy(&token))),
         Err(error @ Error::Refused { .. }) => Err(refused(error)),
         Err(error) => Err(TokenError::Unavailable(crate::error::chain(&error))),
@@ -346,9 +450,22 @@ fn user(id: &NodeId, server: &ServerName) -> UserId {
 fn shown(message: &Message) -> RoomMessage {
     let (kind, encrypted, body) = match &message.body {
         Body::Text(text) => ("text".to_owned(), true, text.clone()),
-        Body::Typed { event_type, content } => (event_type.clone(), true, content.to_string()),
+        Body::Typed {
+            event_type,
+            content,
+        } => (event_type.clone(), true, content.to_string()),
         Body::Undecryptable { reason } => ("unreadable".to_owned(), true, reason.clone()),
-        _ => ("not encrypted".to_owned(), false, "withheld: it came unencrypted".to_owned()),
+        _ => (
+            "not encrypted".to_owned(),
+            false,
+            "withheld: it came unencrypted".to_owned(),
+        ),
     };
-    RoomMessage { sender: message.sender.to_string(), sent: message.at, kind, encrypted, body }
+    RoomMessage {
+        sender: message.sender.to_string(),
+        sent: message.at,
+        kind,
+        encrypted,
+        body,
+    }
 }

@@ -26,10 +26,19 @@ pub(crate) struct Programs {
 impl Programs {
     /// Finds the programs in PATH.
     pub(crate) fn find() -> Result<Self, Error> {
-        find("setpriv", "install util-linux (Debian: apt-get install util-linux)")?;
+        find(
+            "setpriv",
+            "install util-linux (Debian: apt-get install util-linux)",
+        )?;
         Ok(Self {
-            nats: find("nats-server", "install it (Debian: apt-get install nats-server)")?,
-            synapse: find("synapse_homeserver", "install Synapse (PyPI: pip install 'matrix-synapse[jwt]')")?,
+            nats: find(
+                "nats-server",
+                "install it (Debian: apt-get install nats-server)",
+            )?,
+            synapse: find(
+                "synapse_homeserver",
+                "install Synapse (PyPI: pip install 'matrix-synapse[jwt]')",
+            )?,
         })
     }
 }
@@ -43,7 +52,11 @@ pub(crate) struct Services {
 
 impl Services {
     /// Renders the configuration and starts both servers, which come up in the background.
-    pub(crate) fn start(member: &Member, authority: &Authority, programs: Programs) -> Result<Self, Error> {
+    pub(crate) fn start(
+        member: &Member,
+        authority: &Authority,
+        programs: Programs,
+    ) -> Result<Self, Error> {
         authority.render(member.id())?;
         let layout = member.layout();
         let rendered = layout.rendered();
@@ -74,7 +87,11 @@ impl Services {
             )),
             synapse: Supervised::start(program(
                 "synapse",
-                [programs.synapse, "-c".to_owned(), rendered.homeserver_yaml()],
+                [
+                    programs.synapse,
+                    "-c".to_owned(),
+                    rendered.homeserver_yaml(),
+                ],
                 (loopback(plan.matrix().client_port), "/health"),
             )),
         })
@@ -83,11 +100,14 @@ impl Services {
     /// Waits until both answer.
     pub(crate) async fn ready(&self, member: &Member) -> Result<(), Error> {
         for service in self.all() {
-            service.ready(START).await.map_err(|reason| Error::Service {
-                service: service.name(),
-                reason,
-                log: member.layout().log(service.name()),
-            })?;
+            service
+                .ready(START)
+                .await
+                .map_err(|reason| Error::Service {
+                    service: service.name(),
+                    reason,
+                    log: member.layout().log(service.name()),
+                })?;
         }
         Ok(())
     }
@@ -131,6 +151,10 @@ fn find(program: &'static str, install: &'static str) -> Result<String, Error> {
 fn require_free(address: SocketAddr, what: &'static str) -> Result<(), Error> {
     match std::net::TcpListener::bind(address) {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::Listen { address: address.to_string(), what, source }),
+        Err(source) => Err(Error::Listen {
+            address: address.to_string(),
+            what,
+            source,
+        }),
     }
 }

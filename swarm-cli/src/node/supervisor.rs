@@ -64,7 +64,11 @@ impl Supervised {
         let (stop, stopped) = watch::channel(false);
         let name = program.name;
         tokio::spawn(supervise(program, report, stopped));
-        Self { name, condition, stop }
+        Self {
+            name,
+            condition,
+            stop,
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -85,14 +89,21 @@ impl Supervised {
         let ready = condition.wait_for(|condition| condition.ready);
         match tokio::time::timeout(limit, ready).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(self.condition().last_exit.unwrap_or_else(|| "it does not answer".to_owned())),
+            _ => Err(self
+                .condition()
+                .last_exit
+                .unwrap_or_else(|| "it does not answer".to_owned())),
         }
     }
 
     /// Sends SIGHUP, upon which the program reads its configuration again; nothing when it is down, for it
     /// reads it at its start.
     pub(crate) fn reload(&self) {
-        let pid = self.condition.borrow().pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = self
+            .condition
+            .borrow()
+            .pid
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid {
             // it may have ended this instant; then its next start reads the configuration
             let _ = kill_process(pid, Signal::HUP);
@@ -108,7 +119,11 @@ impl Supervised {
     }
 }
 
-async fn supervise(program: Program, report: watch::Sender<Condition>, mut stopped: watch::Receiver<bool>) {
+async fn supervise(
+    program: Program,
+    report: watch::Sender<Condition>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let started = Instant::now();

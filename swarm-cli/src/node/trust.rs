@@ -28,8 +28,14 @@ pub(super) async fn follow(shared: Arc<Shared>) {
         shared.follow_roster();
         if let Some(hub) = &shared.hub {
             let trust = shared.member.tls().trust();
-            if let Err(error) = hub.services.follow(&shared.member, &hub.authority, trust.roster()) {
-                tracing::error!(error = &error as &dyn std::error::Error, "the servers cannot follow the roster");
+            if let Err(error) = hub
+                .services
+                .follow(&shared.member, &hub.authority, trust.roster())
+            {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the servers cannot follow the roster"
+                );
             }
             shared.rooms.roster_changed();
             publish(&shared).await;
@@ -48,7 +54,10 @@ pub(super) async fn publish(shared: &Shared) {
     };
     // a node that does not get it asks for it; that is no reason to stop here
     if let Err(error) = shared.bus.publish_stored(&BundleTopic, &bundle).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "the trust bundle is not on the bus yet");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "the trust bundle is not on the bus yet"
+        );
     }
 }
 
@@ -63,19 +72,30 @@ pub(super) async fn follow_authority(shared: Arc<Shared>) {
             refreshed = tokio::time::Instant::now();
             match store.refresh_crls(Timestamp::now()) {
                 Ok(refresh) if refresh.root_due => {
-                    tracing::warn!("the root's revocation list ends soon; sign a new one: swarm ca crl");
+                    tracing::warn!(
+                        "the root's revocation list ends soon; sign a new one: swarm ca crl"
+                    );
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cannot refresh revocation lists"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot refresh revocation lists"
+                ),
             }
         }
         match store.generation() {
             Ok(generation) if Some(generation) != seen => match take_over(&shared, &store) {
                 Ok(()) => seen = Some(generation),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cannot follow the authority"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot follow the authority"
+                ),
             },
             Ok(_) => {}
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cannot read the authority"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot read the authority"
+            ),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -92,7 +112,10 @@ fn take_over(shared: &Shared, store: &swarm_pki::store::Store) -> Result<(), Err
 /// Takes over a bundle that somebody carried here; what is wrong in it is refused part by part.
 pub(super) fn receive(shared: &Shared, der: &[u8], from: &str) {
     let result = TrustBundle::from_der(der)
-        .map_err(|error| Error::Refused { by: from.to_owned(), reason: error.to_string() })
+        .map_err(|error| Error::Refused {
+            by: from.to_owned(),
+            reason: error.to_string(),
+        })
         .and_then(|bundle| shared.member.take_over(&bundle));
     match result {
         Ok(changes) if changes.is_empty() => {}
@@ -103,7 +126,11 @@ pub(super) fn receive(shared: &Shared, der: &[u8], from: &str) {
             removed = changes.removed.len(),
             "trust changed"
         ),
-        Err(error) => tracing::warn!(from, error = &error as &dyn std::error::Error, "a trust bundle is not taken over"),
+        Err(error) => tracing::warn!(
+            from,
+            error = &error as &dyn std::error::Error,
+            "a trust bundle is not taken over"
+        ),
     }
 }
 
@@ -113,12 +140,17 @@ pub(super) async fn ask_neighbours(shared: Arc<Shared>) {
     let mut states = shared.bus.states();
     loop {
         if let Err(error) = shared.member.expire() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot drop what has expired");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot drop what has expired"
+            );
         }
         for node in neighbours(&shared) {
             match ask(&shared, &node).await {
                 Ok(()) => break,
-                Err(error) => tracing::debug!(%node, error = &error as &dyn std::error::Error, "a neighbour has no news"),
+                Err(error) => {
+                    tracing::debug!(%node, error = &error as &dyn std::error::Error, "a neighbour has no news");
+                }
             }
         }
         tokio::select! {
@@ -132,20 +164,31 @@ pub(super) async fn ask_neighbours(shared: Arc<Shared>) {
 /// The other nodes with a live tunnel, hubs first.
 fn neighbours(shared: &Shared) -> Vec<NodeId> {
     let trust = shared.member.tls().trust();
-    let (mut hubs, others): (Vec<_>, Vec<_>) = shared
-        .seen_endpoints()
-        .into_keys()
-        .partition(|id| trust.node(id).is_some_and(|node| node.identity().has_role(Role::HUB)));
+    let (mut hubs, others): (Vec<_>, Vec<_>) =
+        shared.seen_endpoints().into_keys().partition(|id| {
+            trust
+                .node(id)
+                .is_some_and(|node| node.identity().has_role(Role::HUB))
+        });
     hubs.extend(others);
     hubs
 }
 
 async fn ask(shared: &Shared, node: &NodeId) -> Result<(), Error> {
-    let bundle = shared.member.request(node, Method::GET, BUNDLE, Bytes::new()).await?;
+    let bundle = shared
+        .member
+        .request(node, Method::GET, BUNDLE, Bytes::new())
+        .await?;
     receive(shared, &bundle, node.as_str());
-    let seen = shared.member.request(node, Method::GET, ENDPOINTS, Bytes::new()).await?;
-    let seen: std::collections::BTreeMap<NodeId, std::net::SocketAddr> = serde_json::from_slice(&seen)
-        .map_err(|error| Error::Refused { by: node.to_string(), reason: error.to_string() })?;
+    let seen = shared
+        .member
+        .request(node, Method::GET, ENDPOINTS, Bytes::new())
+        .await?;
+    let seen: std::collections::BTreeMap<NodeId, std::net::SocketAddr> =
+        serde_json::from_slice(&seen).map_err(|error| Error::Refused {
+            by: node.to_string(),
+            reason: error.to_string(),
+        })?;
     for (id, endpoint) in seen {
         shared.suggest(&id, endpoint);
     }

@@ -31,7 +31,10 @@ impl MeshTunnel {
         config.listen_port = plan.wireguard().port;
         config.mtu = plan.wireguard().mtu;
         config.addresses = wire::interface_addresses(member.certificate().identity(), plan);
-        let keepalive = plan.wireguard().keepalive.map(|span| span.duration().as_secs());
+        let keepalive = plan
+            .wireguard()
+            .keepalive
+            .map(|span| span.duration().as_secs());
         let tunnel = Tunnel::start(config)?;
         Ok(Self {
             tunnel: Arc::new(tunnel),
@@ -54,14 +57,20 @@ impl MeshTunnel {
         let wanted: BTreeMap<PublicKey, PeerConfig> = roster
             .filter(|node| *node.id() != self.own)
             .map(|node| {
-                let mut peer = PeerConfig::new(PublicKey::from_bytes(node.identity().wireguard_public_key));
+                let mut peer =
+                    PeerConfig::new(PublicKey::from_bytes(node.identity().wireguard_public_key));
                 peer.allowed_ips = wire::host_routes(&node.identity().addresses);
                 peer.persistent_keepalive = self.keepalive;
                 peer.endpoint = hint(node.id());
                 (peer.public_key, peer)
             })
             .collect();
-        let known: BTreeMap<_, _> = self.tunnel.peers().into_iter().map(|peer| (peer.public_key, peer)).collect();
+        let known: BTreeMap<_, _> = self
+            .tunnel
+            .peers()
+            .into_iter()
+            .map(|peer| (peer.public_key, peer))
+            .collect();
         // first those that are trusted no more: their addresses may belong to somebody else now
         for key in known.keys().filter(|key| !wanted.contains_key(key)) {
             self.tunnel.remove_peer(key);
@@ -82,7 +91,10 @@ impl MeshTunnel {
 
     /// Tries `endpoint` for a peer without a live session.
     pub(crate) fn suggest(&self, key: &PublicKey, endpoint: SocketAddr) {
-        let idle = self.tunnel.peer(key).is_some_and(|peer| !peer.session && peer.endpoint != Some(endpoint));
+        let idle = self
+            .tunnel
+            .peer(key)
+            .is_some_and(|peer| !peer.session && peer.endpoint != Some(endpoint));
         // the peer may have been removed meanwhile
         if idle && let Err(error) = self.tunnel.set_endpoint(key, endpoint) {
             tracing::debug!(%error, "an endpoint came too late");
@@ -125,7 +137,8 @@ impl Shared {
         }
         if let Some(certificate) = trust.node(node) {
             self.endpoints.learn(node, endpoint);
-            self.tunnel.suggest(&wire::tunnel_key(certificate.identity()), endpoint);
+            self.tunnel
+                .suggest(&wire::tunnel_key(certificate.identity()), endpoint);
         }
     }
 }
@@ -138,9 +151,17 @@ pub(super) async fn follow_events(shared: Arc<Shared>) {
             continue;
         };
         let trust = shared.member.tls().trust();
-        let node = trust.node_by_wireguard_key(peer.as_bytes()).map(|node| node.id().clone());
-        let endpoint = shared.tunnel.tunnel().peer(&peer).and_then(|peer| peer.endpoint);
-        let (Some(node), Some(endpoint)) = (node, endpoint) else { continue };
+        let node = trust
+            .node_by_wireguard_key(peer.as_bytes())
+            .map(|node| node.id().clone());
+        let endpoint = shared
+            .tunnel
+            .tunnel()
+            .peer(&peer)
+            .and_then(|peer| peer.endpoint);
+        let (Some(node), Some(endpoint)) = (node, endpoint) else {
+            continue;
+        };
         let news = shared.endpoints.learn(&node, endpoint);
         if news && shared.hub.is_some() {
             super::bus::publish_endpoint(&shared, &node, endpoint).await;

@@ -19,7 +19,12 @@ fn join(swarm: &Swarm, invite: &str) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(invite.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(invite.as_bytes())
+        .unwrap();
     Ended::of(child.wait_with_output().unwrap())
 }
 
@@ -47,9 +52,13 @@ fn an_unreachable_hub_is_named_and_leaves_nothing_behind() {
 fn a_taken_id_is_not_invited() {
     let hub = Swarm::bootstrapped();
     let before = hub.files();
-    hub.run(&["invite", "command0"]).failure(1, &["command0", "already exists"]);
+    hub.run(&["invite", "command0"])
+        .failure(1, &["command0", "already exists"]);
     assert!(before == hub.files());
-    hub.run(&["invite", "Not_An_Id"]).code.filter(|code| *code == 2).unwrap();
+    hub.run(&["invite", "Not_An_Id"])
+        .code
+        .filter(|code| *code == 2)
+        .unwrap();
 }
 
 #[test]
@@ -59,11 +68,15 @@ fn a_broken_plan_is_told_by_line_and_column() {
     let directory = tempfile::tempdir().unwrap();
     for (text, words) in [
         ("[swarm]\nname = \"a\nb", &["line 2", "column"][..]),
-        ("[swarm]\nname = \"a\"\nnetwrk = \"10.0.0.0/8\"\n", &["line 3", "column 1", "netwrk", "network"]),
+        (
+            "[swarm]\nname = \"a\"\nnetwrk = \"10.0.0.0/8\"\n",
+            &["line 3", "column 1", "netwrk", "network"],
+        ),
         ("[swarm]\nname = 7\n", &["line 2", "column 8"]),
     ] {
         let path = file(directory.path(), "swarm.toml", text);
-        hub.run(&["config", "check", path.to_str().unwrap()]).failure(2, words);
+        hub.run(&["config", "check", path.to_str().unwrap()])
+            .failure(2, words);
     }
     assert!(before == hub.files());
 }
@@ -92,7 +105,8 @@ fn a_node_that_runs_is_not_run_twice() {
     let mut lock = File::create(&path).unwrap();
     writeln!(lock, "{}", std::process::id()).unwrap();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-    hub.run(&["up"]).failure(1, &["held by process", &std::process::id().to_string()]);
+    hub.run(&["up"])
+        .failure(1, &["held by process", &std::process::id().to_string()]);
 }
 
 #[test]
@@ -101,9 +115,20 @@ fn a_missing_server_is_named_with_how_to_get_it() {
     let before = hub.files();
     let empty = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/usr/bin/setpriv", empty.path().join("setpriv")).unwrap();
-    let ended = hub.command(&["up"]).env("PATH", empty.path()).output().unwrap();
-    Ended::of(ended).failure(3, &["nats-server is not in PATH", "apt-get install nats-server"]);
-    let after = hub.files().into_iter().filter(|(path, _)| !path.ends_with("lock")).collect::<Vec<_>>();
+    let ended = hub
+        .command(&["up"])
+        .env("PATH", empty.path())
+        .output()
+        .unwrap();
+    Ended::of(ended).failure(
+        3,
+        &["nats-server is not in PATH", "apt-get install nats-server"],
+    );
+    let after = hub
+        .files()
+        .into_iter()
+        .filter(|(path, _)| !path.ends_with("lock"))
+        .collect::<Vec<_>>();
     assert!(before == after);
 }
 
@@ -113,12 +138,20 @@ fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let text = std::fs::read_to_string(hub.path("swarm.toml")).unwrap();
-    std::fs::write(hub.path("swarm.toml"), format!("{text}\n[health]\nport = {port}\n")).unwrap();
+    std::fs::write(
+        hub.path("swarm.toml"),
+        format!("{text}\n[health]\nport = {port}\n"),
+    )
+    .unwrap();
     let programs = tempfile::tempdir().unwrap();
     for program in ["nats-server", "synapse_homeserver", "setpriv"] {
         file(programs.path(), program, "");
     }
-    let ended = hub.command(&["up"]).env("PATH", programs.path()).output().unwrap();
+    let ended = hub
+        .command(&["up"])
+        .env("PATH", programs.path())
+        .output()
+        .unwrap();
     Ended::of(ended).failure(3, &[&format!("127.0.0.1:{port}"), "health", "in use"]);
 }
 
@@ -130,19 +163,27 @@ fn a_clock_outside_the_certificate_is_named() {
     std::fs::write(hub.path("swarm.toml"), text).unwrap();
     hub.run(&["bootstrap"]).success();
     std::thread::sleep(Duration::from_millis(2_100));
-    hub.run(&["up"]).failure(1, &["certificate of command0 ended at", "clock says"]);
+    hub.run(&["up"])
+        .failure(1, &["certificate of command0 ended at", "clock says"]);
 }
 
 #[test]
 fn a_node_that_does_not_run_is_not_asked() {
     let hub = Swarm::bootstrapped();
-    hub.run(&["status"]).failure(1, &["cannot connect", "swarm up"]);
-    Swarm::new().run(&["status"]).failure(2, &["there is no node", "swarm join"]);
+    hub.run(&["status"])
+        .failure(1, &["cannot connect", "swarm up"]);
+    Swarm::new()
+        .run(&["status"])
+        .failure(2, &["there is no node", "swarm join"]);
 }
 
 #[test]
 fn a_damaged_identity_is_named() {
     let hub = Swarm::bootstrapped();
-    std::fs::write(hub.path("nodes/command0/identity.pem"), "-----BEGIN NOTHING-----\n").unwrap();
+    std::fs::write(
+        hub.path("nodes/command0/identity.pem"),
+        "-----BEGIN NOTHING-----\n",
+    )
+    .unwrap();
     hub.run(&["up"]).failure(2, &["identity.pem"]);
 }

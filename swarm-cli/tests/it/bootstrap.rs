@@ -10,7 +10,8 @@ use crate::program::Swarm;
 fn a_second_bootstrap_changes_nothing() {
     let swarm = Swarm::bootstrapped();
     let before = swarm.files();
-    let again: Value = serde_json::from_str(&swarm.run(&["--json", "bootstrap"]).success()).unwrap();
+    let again: Value =
+        serde_json::from_str(&swarm.run(&["--json", "bootstrap"]).success()).unwrap();
     assert_eq!(again["changed"], serde_json::json!([]));
     let secrets = |files: &[(std::path::PathBuf, Vec<u8>)]| files.to_vec();
     assert!(secrets(&before) == secrets(&swarm.files()));
@@ -22,8 +23,12 @@ fn a_changed_plan_changes_only_what_follows_from_it() {
     let text = std::fs::read_to_string(swarm.path("swarm.toml")).unwrap();
     let text = format!("{text}\n[nats]\nport = 4333\n");
     std::fs::write(swarm.path("swarm.toml"), text).unwrap();
-    let again: Value = serde_json::from_str(&swarm.run(&["--json", "bootstrap"]).success()).unwrap();
-    assert_eq!(again["changed"], serde_json::json!([swarm.path("nats/nats-server.conf")]));
+    let again: Value =
+        serde_json::from_str(&swarm.run(&["--json", "bootstrap"]).success()).unwrap();
+    assert_eq!(
+        again["changed"],
+        serde_json::json!([swarm.path("nats/nats-server.conf")])
+    );
     let rendered = std::fs::read_to_string(swarm.path("nats/nats-server.conf")).unwrap();
     assert!(rendered.contains("4333"));
 }
@@ -39,7 +44,10 @@ fn secrets_are_for_their_owner_alone() {
         "matrix/signing.key",
         "matrix/homeserver.yaml",
     ] {
-        let mode = std::fs::metadata(swarm.path(secret)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(swarm.path(secret))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{secret} has mode {mode:o}");
     }
 }
@@ -47,12 +55,17 @@ fn secrets_are_for_their_owner_alone() {
 #[test]
 fn an_invite_names_the_root_that_the_authority_shows() {
     let swarm = Swarm::bootstrapped();
-    let shown: Value = serde_json::from_str(&swarm.run(&["--json", "ca", "show"]).success()).unwrap();
+    let shown: Value =
+        serde_json::from_str(&swarm.run(&["--json", "ca", "show"]).success()).unwrap();
     let made: Value = serde_json::from_str(&swarm.run(&["--json", "bootstrap"]).success()).unwrap();
     assert_eq!(shown["root"]["fingerprint"], made["root_fingerprint"]);
-    let invite: Value = serde_json::from_str(&swarm.run(&["--json", "invite", "edge1"]).success()).unwrap();
+    let invite: Value =
+        serde_json::from_str(&swarm.run(&["--json", "invite", "edge1"]).success()).unwrap();
     let invite: swarm_pki::enroll::Invite = invite["invite"].as_str().unwrap().parse().unwrap();
-    assert_eq!(invite.root().to_string(), made["root_fingerprint"].as_str().unwrap());
+    assert_eq!(
+        invite.root().to_string(),
+        made["root_fingerprint"].as_str().unwrap()
+    );
     assert_eq!(invite.node().as_str(), "edge1");
 }
 
@@ -74,8 +87,17 @@ fn an_encrypted_root_key_needs_its_passphrase_only_for_the_root() {
     let passphrase = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(passphrase.path(), "correct horse\n").unwrap();
     let path = passphrase.path().to_str().unwrap();
-    swarm.run(&["bootstrap", "--endpoint", "127.0.0.1:1", "--passphrase-file", path]).success();
-    let shown: Value = serde_json::from_str(&swarm.run(&["--json", "ca", "show"]).success()).unwrap();
+    swarm
+        .run(&[
+            "bootstrap",
+            "--endpoint",
+            "127.0.0.1:1",
+            "--passphrase-file",
+            path,
+        ])
+        .success();
+    let shown: Value =
+        serde_json::from_str(&swarm.run(&["--json", "ca", "show"]).success()).unwrap();
     assert_eq!(shown["root_key_encrypted"], true);
     swarm.run(&["invite", "edge1"]).success();
 }

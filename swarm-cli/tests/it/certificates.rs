@@ -31,13 +31,22 @@ impl Files {
             root: write("root.pem", store.root().unwrap().to_pem()),
             issuing: write("issuing.pem", store.issuing().unwrap().1.to_pem()),
             leaf: write("leaf.pem", leaf.to_pem()),
-            lists: lists.map(|(number, list)| write(&format!("{number}.crl"), list.to_pem())).collect(),
+            lists: lists
+                .map(|(number, list)| write(&format!("{number}.crl"), list.to_pem()))
+                .collect(),
             _directory: directory,
         }
     }
 
     fn arguments(&self) -> Vec<&str> {
-        let mut arguments = vec!["ca", "verify", "--root", text(&self.root), "--intermediate", text(&self.issuing)];
+        let mut arguments = vec![
+            "ca",
+            "verify",
+            "--root",
+            text(&self.root),
+            "--intermediate",
+            text(&self.issuing),
+        ];
         for list in &self.lists {
             arguments.extend(["--crl", text(list)]);
         }
@@ -48,7 +57,14 @@ impl Files {
     /// What `openssl verify` says of the same files.
     fn openssl(&self) -> bool {
         let mut command = Command::new("openssl");
-        command.args(["verify", "-crl_check_all", "-CAfile", text(&self.root), "-untrusted", text(&self.issuing)]);
+        command.args([
+            "verify",
+            "-crl_check_all",
+            "-CAfile",
+            text(&self.root),
+            "-untrusted",
+            text(&self.issuing),
+        ]);
         for list in &self.lists {
             command.args(["-CRLfile", text(list)]);
         }
@@ -88,7 +104,12 @@ fn a_wrong_name_a_wrong_time_and_unreadable_input_have_their_own_exit_codes() {
     named.extend(with(&["--name", "elsewhere.example"]));
     assert_eq!(swarm.run(&named).code, Some(1));
     let mut good = files.arguments();
-    good.extend(with(&["--name", "command0.swarm.internal", "--purpose", "server"]));
+    good.extend(with(&[
+        "--name",
+        "command0.swarm.internal",
+        "--purpose",
+        "server",
+    ]));
     assert_eq!(swarm.run(&good).code, Some(0));
     let mut past = files.arguments();
     past.extend(with(&["--at", "2001-01-01T00:00:00Z"]));
@@ -96,16 +117,24 @@ fn a_wrong_name_a_wrong_time_and_unreadable_input_have_their_own_exit_codes() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.output.contains("refused"), "{}", ended.output);
     let garbage = swarm.path("swarm.toml");
-    swarm.run(&["ca", "verify", "--root", text(&files.root), text(&garbage)]).failure(2, &["swarm.toml"]);
-    swarm.run(&["ca", "verify", "--root", text(&files.root), "/nonexistent"]).failure(2, &["/nonexistent"]);
+    swarm
+        .run(&["ca", "verify", "--root", text(&files.root), text(&garbage)])
+        .failure(2, &["swarm.toml"]);
+    swarm
+        .run(&["ca", "verify", "--root", text(&files.root), "/nonexistent"])
+        .failure(2, &["/nonexistent"]);
 }
 
 #[test]
 fn a_revoked_node_is_listed_as_such() {
     let swarm = Swarm::bootstrapped();
-    let list = |swarm: &Swarm| -> Vec<Value> { serde_json::from_str(&swarm.run(&["--json", "ca", "list"]).success()).unwrap() };
+    let list = |swarm: &Swarm| -> Vec<Value> {
+        serde_json::from_str(&swarm.run(&["--json", "ca", "list"]).success()).unwrap()
+    };
     assert_eq!(list(&swarm)[0]["status"], "live");
-    swarm.run(&["revoke", "command0", "--reason", "superseded"]).success();
+    swarm
+        .run(&["revoke", "command0", "--reason", "superseded"])
+        .success();
     assert_eq!(list(&swarm)[0]["status"], "revoked");
     swarm.run(&["revoke", "nobody"]).failure(1, &["nobody"]);
 }

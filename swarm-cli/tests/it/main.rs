@@ -1,5 +1,7 @@
 //! The program from outside: what it says, how it exits, and what it leaves behind.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod bootstrap;
 mod certificates;

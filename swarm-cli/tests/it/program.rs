@@ -13,13 +13,17 @@ pub(crate) struct Swarm {
 impl Swarm {
     /// An empty directory.
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// A hub that was bootstrapped and never ran; nobody listens at its address.
     pub(crate) fn bootstrapped() -> Self {
         let swarm = Self::new();
-        swarm.run(&["bootstrap", "--endpoint", "127.0.0.1:1"]).success();
+        swarm
+            .run(&["bootstrap", "--endpoint", "127.0.0.1:1"])
+            .success();
         swarm
     }
 
@@ -29,7 +33,11 @@ impl Swarm {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarm"));
-        command.arg("--dir").arg(self.path("")).args(arguments).stdin(Stdio::null());
+        command
+            .arg("--dir")
+            .arg(self.path(""))
+            .args(arguments)
+            .stdin(Stdio::null());
         command
     }
 
@@ -89,7 +97,11 @@ impl Ended {
         let line = self.said.lines().next().unwrap_or_default();
         assert!(line.starts_with("swarm: "), "{}", self.said);
         for word in words {
-            assert!(self.said.contains(word), "`{word}` is not in: {}", self.said);
+            assert!(
+                self.said.contains(word),
+                "`{word}` is not in: {}",
+                self.said
+            );
         }
         assert_eq!(self.output, "");
     }

@@ -29,10 +29,12 @@ pub(super) struct Machine {
 impl Machine {
     /// Boots a machine that has no network yet but its loopback.
     pub(super) async fn boot(name: &'static str) -> Result<Self, Failure> {
-        // /run is the machine's own, so that control sockets of two machines never meet
+        // /run is the machine's own, so that control sockets of two machines never meet; /etc/hosts has the
+        // machine's name, as the installer of a real one writes it, or programs would ask a DNS server for it
         let script = format!(
             "mount -t tmpfs tmpfs /run && echo {name} > /proc/sys/kernel/hostname && ip link set lo up \
-             && echo ready && exec sleep infinity"
+             && printf '127.0.0.1 localhost\\n127.0.1.1 {name}\\n::1 localhost\\n' > /run/hosts \
+             && mount --bind /run/hosts /etc/hosts && echo ready && exec sleep infinity"
         );
         let mut holder = Command::new("unshare")
             .args(["--net", "--mount", "--uts", "--", "sh", "-c", &script])
@@ -49,19 +51,32 @@ impl Machine {
         let pid = holder.id().expect("the holder was not awaited");
         let network = File::open(format!("/proc/{pid}/ns/net"))
             .map_err(|error| Failure::environment(format!("cannot enter {name}: {error}")))?;
-        Ok(Self { name, holder, tasks: start_thread(name, network) })
+        Ok(Self {
+            name,
+            holder,
+            tasks: start_thread(name, network),
+        })
     }
 
     /// The process that holds the namespaces, for `nsenter --target`.
     pub(super) fn pid(&self) -> u32 {
-        self.holder.id().expect("the holder lives as long as the machine")
+        self.holder
+            .id()
+            .expect("the holder lives as long as the machine")
     }
 
     /// A command that will run in this machine; the working directory is `/`.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.pid().to_string(), "--net", "--mount", "--uts", "--"])
+            .args([
+                "--target",
+                &self.pid().to_string(),
+                "--net",
+                "--mount",
+                "--uts",
+                "--",
+            ])
             .arg(program)
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -69,18 +84,28 @@ impl Machine {
     }
 
     /// Runs a command to its end, within a minute, whatever its exit status.
-    pub(super) async fn output(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Output, Failure> {
+    pub(super) async fn output(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+    ) -> Result<Output, Failure> {
         let program = program.as_ref();
         let run = self.command(program).args(arguments).output();
         let shown = || format!("{} on {}", Path::new(program).display(), self.name);
         tokio::time::timeout(COMMAND_LIMIT, run)
             .await
-            .map_err(|_| Failure::environment(format!("{} did not end in {COMMAND_LIMIT:?}", shown())))?
+            .map_err(|_| {
+                Failure::environment(format!("{} did not end in {COMMAND_LIMIT:?}", shown()))
+            })?
             .map_err(|error| Failure::environment(format!("cannot run {}: {error}", shown())))
     }
 
     /// Runs a command that must succeed and returns what it printed.
-    pub(super) async fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<String, Failure> {
+    pub(super) async fn run(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+    ) -> Result<String, Failure> {
         let program = program.as_ref();
         let output = self.output(program, arguments).await?;
         if output.status.success() {
@@ -108,8 +133,13 @@ impl Machine {
                 let _ = done.send(make().await);
             })
         });
-        self.tasks.send(task).ok().expect("the machine's thread lives as long as the machine");
-        result.await.expect("the machine's thread runs every task to its end")
+        assert!(
+            self.tasks.send(task).is_ok(),
+            "the machine's thread lives as long as the machine"
+        );
+        result
+            .await
+            .expect("the machine's thread runs every task to its end")
     }
 }
 

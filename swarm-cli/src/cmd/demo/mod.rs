@@ -33,11 +33,15 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(&self, global: &Global) -> Result<ExitCode, Failure> {
-        let out = std::path::absolute(&self.out)
-            .map_err(|error| Failure::input(format!("cannot use {}: {error}", self.out.display())))?;
+        let out = std::path::absolute(&self.out).map_err(|error| {
+            Failure::input(format!("cannot use {}: {error}", self.out.display()))
+        })?;
         if !world::is_inside() {
             let status = world::enter(&out)?;
-            let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+            let code = status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(1);
             return Ok(ExitCode::from(code));
         }
         super::runtime()?.block_on(self.run_inside(global, out))
@@ -55,7 +59,11 @@ impl Demo {
         if global.json {
             print_line(&std::fs::read_to_string(&report).unwrap_or_default())?;
         } else {
-            print_line(&format!("\n{}\n\nreport: {}", record.summary(), report.display()))?;
+            print_line(&format!(
+                "\n{}\n\nreport: {}",
+                record.summary(),
+                report.display()
+            ))?;
         }
         if self.keep && ended.is_ok() {
             print_line(&scenario.tour())?;

@@ -36,7 +36,11 @@ pub(super) struct Record {
 impl Record {
     /// An empty record; a quiet one prints nothing on the way.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { steps: Vec::new(), figures: Vec::new(), quiet }
+        Self {
+            steps: Vec::new(),
+            figures: Vec::new(),
+            quiet,
+        }
     }
 
     /// Runs one step, and keeps how it ended and how long it took.
@@ -53,14 +57,23 @@ impl Record {
             Err(failure) => (false, failure.to_string()),
         };
         self.say(name, ok, took, &detail)?;
-        self.steps.push(Step { name: name.to_owned(), ok, milliseconds: milliseconds(took), detail });
+        self.steps.push(Step {
+            name: name.to_owned(),
+            ok,
+            milliseconds: milliseconds(took),
+            detail,
+        });
         result.map(|(value, _)| value)
     }
 
     /// Notes a figure beside what was asked.
     pub(super) fn figure(&mut self, name: &str, took: Duration, asked: Duration) {
         let (milliseconds, asked_milliseconds) = (milliseconds(took), milliseconds(asked));
-        self.figures.push(Figure { name: name.to_owned(), milliseconds, asked_milliseconds });
+        self.figures.push(Figure {
+            name: name.to_owned(),
+            milliseconds,
+            asked_milliseconds,
+        });
     }
 
     /// Whether every step held.
@@ -81,7 +94,9 @@ impl Record {
 
     /// Writes the JSON report.
     pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
-        let fail = |error: std::io::Error| Failure::environment(format!("cannot write {}: {error}", path.display()));
+        let fail = |error: std::io::Error| {
+            Failure::environment(format!("cannot write {}: {error}", path.display()))
+        };
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }
@@ -95,15 +110,24 @@ impl Record {
         }
         let mark = if ok { "ok  " } else { "FAIL" };
         let number = self.steps.len() + 1;
-        print_line(&format!("{number:>3} {mark} {name} ({:.0} ms)", milliseconds(took)))?;
-        detail.lines().try_for_each(|line| print_line(&format!("         {line}")))
+        print_line(&format!(
+            "{number:>3} {mark} {name} ({:.0} ms)",
+            milliseconds(took)
+        ))?;
+        detail
+            .lines()
+            .try_for_each(|line| print_line(&format!("         {line}")))
     }
 }
 
 impl Step {
     fn row(&self) -> Vec<String> {
         let mark = if self.ok { "ok" } else { "FAIL" };
-        vec![mark.to_owned(), self.name.clone(), format!("{:.0}", self.milliseconds)]
+        vec![
+            mark.to_owned(),
+            self.name.clone(),
+            format!("{:.0}", self.milliseconds),
+        ]
     }
 }
 

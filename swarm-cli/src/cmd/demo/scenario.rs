@@ -37,7 +37,9 @@ pub(super) struct Scenario {
 impl Scenario {
     /// Makes the internet, and clears away what a former demo left in `out`.
     pub(super) async fn new(out: PathBuf) -> Result<Self, Failure> {
-        let fail = |error: std::io::Error| Failure::environment(format!("cannot prepare {}: {error}", out.display()));
+        let fail = |error: std::io::Error| {
+            Failure::environment(format!("cannot prepare {}: {error}", out.display()))
+        };
         let machines = out.join("machines");
         match std::fs::remove_dir_all(&machines) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
@@ -52,7 +54,14 @@ impl Scenario {
         }
         std::os::unix::fs::symlink(&program, &link).map_err(fail)?;
         let lab = Lab::new().await?;
-        Ok(Self { out, program, lab, machines: BTreeMap::new(), daemons: BTreeMap::new(), began: Instant::now() })
+        Ok(Self {
+            out,
+            program,
+            lab,
+            machines: BTreeMap::new(),
+            daemons: BTreeMap::new(),
+            began: Instant::now(),
+        })
     }
 
     /// Plays every step in order; each needs what those before it made.
@@ -76,11 +85,15 @@ impl Scenario {
     }
 
     /// Boots a machine and connects it to the internet.
-    pub(super) async fn boot(&mut self, (name, address): (&'static str, Ipv4Addr)) -> Result<(), Failure> {
+    pub(super) async fn boot(
+        &mut self,
+        (name, address): (&'static str, Ipv4Addr),
+    ) -> Result<(), Failure> {
         let machine = self.lab.add_machine(name, address).await?;
         let path = self.out.join("machines").join(format!("{name}.pid"));
-        std::fs::write(&path, format!("{}\n", machine.pid()))
-            .map_err(|error| Failure::environment(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::write(&path, format!("{}\n", machine.pid())).map_err(|error| {
+            Failure::environment(format!("cannot write {}: {error}", path.display()))
+        })?;
         self.machines.insert(name, machine);
         Ok(())
     }
@@ -91,7 +104,9 @@ impl Scenario {
     ///
     /// When it was not.
     pub(super) fn machine(&self, name: &str) -> &Machine {
-        self.machines.get(name).expect("steps use only machines that were booted")
+        self.machines
+            .get(name)
+            .expect("steps use only machines that were booted")
     }
 
     /// A machine's swarm directory.
@@ -115,24 +130,41 @@ impl Scenario {
     pub(super) async fn ask(&self, name: &str, arguments: &[&str]) -> Result<String, Failure> {
         let directory = self.directory(name);
         let directory = directory.to_str().expect("the directory was given as text");
-        let all: Vec<_> = ["--dir", directory].iter().chain(arguments).copied().collect();
+        let all: Vec<_> = ["--dir", directory]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
         self.machine(name).run(&self.program, &all).await
     }
 
     /// Runs a `swarm` command with `--json` and reads its answer.
-    pub(super) async fn ask_json<T: DeserializeOwned>(&self, name: &str, arguments: &[&str]) -> Result<T, Failure> {
+    pub(super) async fn ask_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<T, Failure> {
         let all: Vec<_> = ["--json"].iter().chain(arguments).copied().collect();
         let text = self.ask(name, &all).await?;
         serde_json::from_str(&text).map_err(|error| {
-            Failure::failed(format!("`swarm {}` on {name} printed no such JSON: {error}: {text}", arguments.join(" ")))
+            Failure::failed(format!(
+                "`swarm {}` on {name} printed no such JSON: {error}: {text}",
+                arguments.join(" ")
+            ))
         })
     }
 
     /// Starts `swarm up` on a machine.
     pub(super) fn start(&mut self, name: &'static str) -> Result<(), Failure> {
         let path = self.out.join("machines").join(format!("{name}.log"));
-        let fail = |error: std::io::Error| Failure::environment(format!("cannot start swarm up on {name}: {error}"));
-        let log = File::options().create(true).append(true).open(&path).map_err(fail)?;
+        let fail = |error: std::io::Error| {
+            Failure::environment(format!("cannot start swarm up on {name}: {error}"))
+        };
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(fail)?;
         let daemon = self
             .swarm(name)
             .args(["-v", "up"])
@@ -149,7 +181,10 @@ impl Scenario {
         let Some(mut daemon) = self.daemons.remove(name) else {
             return Err(Failure::failed(format!("no daemon runs on {name}")));
         };
-        daemon.kill().await.map_err(|error| Failure::failed(format!("cannot kill the daemon of {name}: {error}")))
+        daemon
+            .kill()
+            .await
+            .map_err(|error| Failure::failed(format!("cannot kill the daemon of {name}: {error}")))
     }
 
     /// The daemon's process on a machine.
@@ -162,7 +197,10 @@ impl Scenario {
         let layout = swarm::Layout::new(self.directory(name))?;
         let control = layout.node(&steps::id(name)).control_socket();
         swarm::control::status(&control).await.map_err(|error| {
-            Failure::failed(format!("no status of {name}: {}", crate::report::chain(&error)))
+            Failure::failed(format!(
+                "no status of {name}: {}",
+                crate::report::chain(&error)
+            ))
         })
     }
 
@@ -182,19 +220,49 @@ impl Scenario {
                 Ok(status) => last = Some(format!("{:?}", status.problems)),
                 Err(failure) => last = Some(failure.to_string()),
             }
+            if self.has_ended(name) {
+                return Err(Failure::failed(format!(
+                    "the daemon of {name} ended: {}",
+                    self.last_words(name)
+                )));
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(Failure::failed(format!(
             "{name}: {what} did not come about in {limit:?}; last seen: {}; its log: {}",
             last.unwrap_or_default(),
-            self.out.join("machines").join(format!("{name}.log")).display(),
+            self.out
+                .join("machines")
+                .join(format!("{name}.log"))
+                .display(),
         )))
+    }
+
+    /// Whether a daemon that was started has ended by itself.
+    fn has_ended(&self, name: &str) -> bool {
+        // its parent has not awaited it, so it stays as a zombie
+        let state = self
+            .daemon_pid(name)
+            .map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")));
+        matches!(state, Some(Ok(stat)) if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+    }
+
+    /// The last lines of a daemon's log.
+    fn last_words(&self, name: &str) -> String {
+        let log = std::fs::read_to_string(self.out.join("machines").join(format!("{name}.log")))
+            .unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(3)..].join("; ")
     }
 
     /// How a person looks around a demo that was kept.
     pub(super) fn tour(&self) -> String {
         let enter = self.out.join("enter");
-        let enter = enter.strip_prefix(std::env::current_dir().unwrap_or_default()).unwrap_or(&enter).display().to_string();
+        let enter = enter
+            .strip_prefix(std::env::current_dir().unwrap_or_default())
+            .unwrap_or(&enter)
+            .display()
+            .to_string();
         format!(
             "\nThe swarm goes on running until Ctrl-C. Look around from another terminal:\n\
              \x20 {enter} edge1 swarm status\n\
@@ -210,7 +278,10 @@ impl Scenario {
     /// Ends every daemon gently; whatever is left ends with this process.
     pub(super) async fn end(&mut self) {
         for daemon in self.daemons.values() {
-            if let Some(pid) = daemon.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+            if let Some(pid) = daemon
+                .id()
+                .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
+            {
                 // it may have ended by itself
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
@@ -224,5 +295,6 @@ impl Scenario {
 
 /// Reads a whole file of a machine.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))
+    std::fs::read(path)
+        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))
 }

@@ -24,9 +24,11 @@ pub(super) fn is_inside() -> bool {
 /// A script is left in `directory`, by which a person gets inside as well.
 pub(super) fn enter(directory: &Path) -> Result<ExitStatus, Failure> {
     require_tun()?;
+    require_programs()?;
     let flags = isolation()?;
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::environment(format!("cannot find this program's own file: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::environment(format!("cannot find this program's own file: {error}"))
+    })?;
     let mut world = Command::new("unshare")
         .args(&flags)
         .arg("--")
@@ -45,7 +47,14 @@ pub(super) fn enter(directory: &Path) -> Result<ExitStatus, Failure> {
 
 /// Finds the flags with which this kernel lets this user make namespaces.
 fn isolation() -> Result<Vec<&'static str>, Failure> {
-    const BASE: [&str; 6] = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const BASE: [&str; 6] = [
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ];
     let mut said = String::new();
     for extra in [&[][..], &["--user", "--map-root-user"][..]] {
         let flags: Vec<_> = BASE.iter().chain(extra).copied().collect();
@@ -63,8 +72,12 @@ fn isolation() -> Result<Vec<&'static str>, Failure> {
         }
         said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     }
-    Err(Failure::environment(format!("this kernel lets this user make no network namespaces: {said}"))
-        .hint("run the demo as root, or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1"))
+    Err(Failure::environment(format!(
+        "this kernel lets this user make no network namespaces: {said}"
+    ))
+    .hint(
+        "run the demo as root, or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1",
+    ))
 }
 
 fn require_tun() -> Result<(), Failure> {
@@ -72,8 +85,41 @@ fn require_tun() -> Result<(), Failure> {
     if device.exists() {
         return Ok(());
     }
-    Err(Failure::environment("there is no /dev/net/tun, which tunnels need")
-        .hint("load the module as root: modprobe tun (in a container, pass the device in)"))
+    Err(
+        Failure::environment("there is no /dev/net/tun, which tunnels need")
+            .hint("load the module as root: modprobe tun (in a container, pass the device in)"),
+    )
+}
+
+/// Every program that the demo runs, found before anything is made.
+fn require_programs() -> Result<(), Failure> {
+    const NEEDED: [(&str, &str); 9] = [
+        ("ip", "iproute2"),
+        ("ss", "iproute2"),
+        ("nsenter", "util-linux"),
+        ("setpriv", "util-linux"),
+        ("ping", "iputils-ping"),
+        ("wg", "wireguard-tools"),
+        ("promtool", "prometheus"),
+        ("nats-server", "nats-server"),
+        ("synapse_homeserver", "matrix-synapse[jwt] of PyPI"),
+    ];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |program: &str| {
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(program, package)| format!("{program} ({package})"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::environment(format!("not in PATH: {}", missing.join(", ")))
+            .hint("`make demo` provides them; elsewhere install the packages named"),
+    )
 }
 
 /// Writes `enter`, which runs a command on one of the demo's machines.
@@ -82,7 +128,11 @@ fn write_door(world: &mut Child, directory: &Path, user: bool) -> Result<(), Fai
         // it ended at once, and says why itself
         return Ok(());
     };
-    let namespaces = if user { "--user --preserve-credentials --pid --mount" } else { "--pid --mount" };
+    let namespaces = if user {
+        "--user --preserve-credentials --pid --mount"
+    } else {
+        "--pid --mount"
+    };
     let directory_shown = directory.display();
     let script = format!(
         "#!/bin/sh\n\
@@ -99,7 +149,8 @@ fn write_door(world: &mut Child, directory: &Path, user: bool) -> Result<(), Fai
         std::fs::write(&path, script)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
     };
-    write().map_err(|error| Failure::environment(format!("cannot write {}: {error}", path.display())))
+    write()
+        .map_err(|error| Failure::environment(format!("cannot write {}: {error}", path.display())))
 }
 
 /// The process that unshare forked, which is the first one inside.

@@ -15,7 +15,10 @@ const FLOW: Duration = Duration::from_secs(3);
 /// The pause between two messages.
 const PACE: Duration = Duration::from_millis(10);
 
-pub(in super::super) async fn play(demo: &mut Scenario, record: &mut Record) -> Result<(), Failure> {
+pub(in super::super) async fn play(
+    demo: &mut Scenario,
+    record: &mut Record,
+) -> Result<(), Failure> {
     record
         .step("certificate rotated on live edge1 (swarm renew), no message lost", async {
             let before = demo.status(EDGE1.0).await?.certificate.serial;
@@ -42,21 +45,32 @@ pub(in super::super) async fn play(demo: &mut Scenario, record: &mut Record) -> 
 /// Asks edge1's daemon all the time, and counts its answers; the first one that is missing fails.
 async fn flow(demo: &Scenario) -> Result<usize, Failure> {
     let client = bus::connect(demo, EDGE3.0).await?;
-    let topic = PingCommand { node: bus::token(EDGE1.0) };
+    let topic = PingCommand {
+        node: bus::token(EDGE1.0),
+    };
     let start = Instant::now();
     let mut waiting = Vec::new();
     while start.elapsed() < FLOW {
         let (client, topic) = (client.clone(), topic.clone());
         waiting.push(tokio::spawn(async move {
             let sent = SystemTime::now().into();
-            client.request(&topic, &Ping { sent }, Duration::from_secs(10)).await
+            client
+                .request(&topic, &Ping { sent }, Duration::from_secs(10))
+                .await
         }));
         tokio::time::sleep(PACE).await;
     }
     let mut answered = 0;
     for answer in waiting {
-        let answer = answer.await.map_err(|error| Failure::failed(error.to_string()))?;
-        answer.map_err(|error| Failure::failed(format!("message {answered} was lost: {}", crate::report::chain(&error))))?;
+        let answer = answer
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        answer.map_err(|error| {
+            Failure::failed(format!(
+                "message {answered} was lost: {}",
+                crate::report::chain(&error)
+            ))
+        })?;
         answered += 1;
     }
     Ok(answered)

@@ -6,33 +6,45 @@ use crate::cmd::demo::record::Record;
 use crate::cmd::demo::scenario::{EDGE1, EDGE2, HUB, Scenario};
 use crate::report::Failure;
 
-pub(in super::super) async fn play(demo: &mut Scenario, record: &mut Record) -> Result<(), Failure> {
+pub(in super::super) async fn play(
+    demo: &mut Scenario,
+    record: &mut Record,
+) -> Result<(), Failure> {
     let nodes = [HUB.0, EDGE1.0, EDGE2.0];
     record
-        .step("wg show lists the peers that the certificates name", async {
-            for node in nodes {
-                let status = demo.status(node).await?;
-                let shown = demo.machine(node).run("wg", &["show", &status.tunnel.interface, "allowed-ips"]).await?;
-                for peer in &status.tunnel.peers {
-                    let line = shown.lines().find(|line| line.starts_with(&peer.public_key));
-                    let missing = peer
-                        .addresses
-                        .iter()
-                        .find(|address| !line.is_some_and(|line| line.contains(&address.to_string())));
-                    if let Some(address) = missing {
-                        return Err(Failure::failed(format!(
-                            "wg show on {node} does not route {address} to {}:\n{shown}",
-                            peer.node
-                        )));
+        .step(
+            "wg show lists the peers that the certificates name",
+            async {
+                for node in nodes {
+                    let status = demo.status(node).await?;
+                    let shown = demo
+                        .machine(node)
+                        .run("wg", &["show", &status.tunnel.interface, "allowed-ips"])
+                        .await?;
+                    for peer in &status.tunnel.peers {
+                        let line = shown
+                            .lines()
+                            .find(|line| line.starts_with(&peer.public_key));
+                        let missing = peer.addresses.iter().find(|address| {
+                            !line.is_some_and(|line| line.contains(&address.to_string()))
+                        });
+                        if let Some(address) = missing {
+                            return Err(Failure::failed(format!(
+                                "wg show on {node} does not route {address} to {}:\n{shown}",
+                                peer.node
+                            )));
+                        }
                     }
                 }
-            }
-            let shown = demo.machine(EDGE1.0).run("wg", &["show"]).await?;
-            Ok(((), shown.trim_end().to_owned()))
-        })
+                let shown = demo.machine(EDGE1.0).run("wg", &["show"]).await?;
+                Ok(((), shown.trim_end().to_owned()))
+            },
+        )
         .await?;
     record
-        .step("ping across, IPv4 and IPv6", async { Ok(((), ping_all(demo, &nodes).await?)) })
+        .step("ping across, IPv4 and IPv6", async {
+            Ok(((), ping_all(demo, &nodes).await?))
+        })
         .await
 }
 
@@ -52,14 +64,20 @@ pub(super) async fn ping_all(demo: &Scenario, nodes: &[&'static str]) -> Result<
     }
     let expected = nodes.len() * (nodes.len() - 1);
     if detail.len() < expected {
-        return Err(Failure::failed(format!("only {} of at least {expected} pairs", detail.len())));
+        return Err(Failure::failed(format!(
+            "only {} of at least {expected} pairs",
+            detail.len()
+        )));
     }
     Ok(detail.join("\n"))
 }
 
 /// Pings once and returns the round trip in milliseconds.
 pub(super) async fn ping(demo: &Scenario, from: &str, to: IpAddr) -> Result<f64, Failure> {
-    let printed = demo.machine(from).run("ping", &["-n", "-c", "1", "-W", "2", &to.to_string()]).await?;
+    let printed = demo
+        .machine(from)
+        .run("ping", &["-n", "-c", "1", "-W", "2", &to.to_string()])
+        .await?;
     printed
         .split("time=")
         .nth(1)
