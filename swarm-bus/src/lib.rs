@@ -84,6 +84,14 @@ pub mod client;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(any(feature = "client", feature = "testing"))]
+#[cfg_attr(
+    not(feature = "client"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "fuzzing reads, and looks at results only"
+    )
+)]
 mod wire;
 
 pub use codec::{Codec, Json, Raw};

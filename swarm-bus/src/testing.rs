@@ -1,7 +1,9 @@
 //! Entry points for fuzzing; outside semver.
 
+#[cfg(feature = "derive")]
+use crate::Topic as _;
 use crate::wire::{Decoder, ServerOp};
-use crate::{Pattern, Subject, Token, Topic, monitor};
+use crate::{Pattern, Subject, Token, monitor};
 use bytes::BytesMut;
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.

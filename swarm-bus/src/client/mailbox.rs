@@ -5,10 +5,14 @@
 //! that the old one delivered too are dropped by their id. In a queue group each message comes by
 //! one of them only, which the same rule serves.
 
+use crate::MessageId;
 use futures_util::task::AtomicWaker;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+
+/// How many ids are remembered during a replacement: seconds of a fast stream, a few megabytes.
+const MAX_REMEMBERED: usize = 1 << 16;
 
 /// What a mailbox asks of the messages in it.
 pub(super) trait Parcel {
@@ -54,6 +58,7 @@ struct Inner<P> {
 struct Handover<P> {
     new_link: u64,
     released: bool,
+    held_bytes: usize,
     /// The ids of what came by the old connection since the replacement began.
     delivered: HashSet<String>,
     held: Vec<P>,
@@ -96,6 +101,7 @@ impl<P: Parcel> Mailbox<P> {
         inner.handover = Some(Handover {
             new_link,
             released: false,
+            held_bytes: 0,
             delivered,
             held: Vec::new(),
         });
@@ -178,18 +184,23 @@ impl<P: Parcel> Inner<P> {
     fn accept(&mut self, link: u64, parcel: P, max_messages: usize, max_bytes: usize) -> Fate {
         if let Some(handover) = &mut self.handover {
             if handover.new_link == link && !handover.released {
-                if handover.held.len() >= max_messages {
+                let bytes = handover.held_bytes + parcel.size();
+                if handover.held.len() >= max_messages
+                    || (bytes > max_bytes && !handover.held.is_empty())
+                {
                     self.miss();
                     return Fate::Missed;
                 }
+                handover.held_bytes = bytes;
                 handover.held.push(parcel);
                 return Fate::Taken;
             }
-            if let Some(id) = parcel.id() {
+            if let Some(id) = parcel.id().filter(|id| id.len() <= MessageId::MAX_LENGTH) {
                 if handover.delivered.contains(id) {
                     return Fate::Duplicate;
                 }
-                if !handover.released {
+                // What is not remembered may come twice; nothing is lost by it.
+                if !handover.released && handover.delivered.len() < MAX_REMEMBERED {
                     handover.delivered.insert(id.to_owned());
                 }
             }

@@ -103,7 +103,8 @@ impl Client {
     }
 
     /// Publishes and waits until a stream keeps the message. If the connection breaks meanwhile, it
-    /// is sent again with the same id.
+    /// is sent again with the same id: the stream keeps it once, who is subscribed at the moment may
+    /// see it twice.
     ///
     /// Compiles only for topics that are [`Delivery::Stored`].
     ///
@@ -332,8 +333,10 @@ impl<T: Topic> Outgoing<'_, T> {
                 sequence: ack.seq,
                 duplicate: ack.duplicate,
             }),
-            // Somebody other than a stream answered.
-            _ => Err(self.unconfirmed()),
+            _ => Err(PublishError::Refused {
+                code: 0,
+                description: "somebody other than a stream answered".to_owned(),
+            }),
         }
     }
 

@@ -13,7 +13,7 @@ impl Client {
     /// # Errors
     /// [`StreamError`]. To a question about a stream that does not exist, or does not allow it,
     /// JetStream does not answer at all: that is
-    /// [`RequestError::TimedOut`](crate::client::RequestError::TimedOut). The inner `Err` is a message that cannot be read.
+    /// [`RequestError::TimedOut`]. The inner `Err` is a message that cannot be read.
     pub async fn last<T: Topic>(
         &self,
         stream: &Token,

@@ -10,12 +10,8 @@ pub(crate) struct Info {
     pub(crate) server_id: String,
     pub(crate) server_name: String,
     pub(crate) version: String,
-    pub(crate) headers: bool,
     pub(crate) max_payload: u64,
     pub(crate) tls_required: bool,
     pub(crate) tls_available: bool,
     pub(crate) jetstream: bool,
-    #[serde(rename = "ldm")]
-    pub(crate) lame_duck: bool,
-    pub(crate) client_id: u64,
 }
