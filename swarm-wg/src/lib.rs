@@ -35,6 +35,8 @@
 //!
 //! # Example
 //! ```no_run
+//! # #[cfg(not(feature = "tun"))] fn main() {}
+//! # #[cfg(feature = "tun")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //! use swarm_wg::{Event, PeerConfig, PrivateKey, Tunnel, TunnelConfig};
 //!
@@ -53,7 +55,8 @@
 //! if let Ok(Event::HandshakeCompleted { peer }) = events.recv_timeout(Duration::from_secs(5)) {
 //!     println!("{peer} is there: {:?}", tunnel.peer(&peer));
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Features

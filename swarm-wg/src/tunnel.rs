@@ -147,6 +147,14 @@ impl Tunnel {
         self.shared.set_listen_port(port)
     }
 
+    /// Sets the mark on outgoing datagrams, for policy routing; 0 is none.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] when the operating system refuses.
+    pub fn set_fwmark(&self, fwmark: u32) -> Result<(), Error> {
+        self.shared.set_fwmark(fwmark)
+    }
+
     /// Ends the tunnel: the interface, the port and the threads are gone once this returns.
     /// Dropping the tunnel does the same.
     pub fn shutdown(self) {

@@ -178,7 +178,7 @@ impl Shared {
         Ok(port)
     }
 
-    #[cfg(feature = "uapi")]
+    /// Sets the mark on outgoing datagrams.
     pub(crate) fn set_fwmark(&self, fwmark: u32) -> Result<(), Error> {
         let _one_at_a_time = lock(&self.control);
         let sockets = Arc::clone(&lock(&self.sockets));
