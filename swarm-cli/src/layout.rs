@@ -23,7 +23,12 @@ impl Layout {
     ///
     /// When the path cannot stand in configuration files as it is: it has white space or quotes.
     pub fn new(root: impl AsRef<Path>) -> Result<Self, Error> {
-        let root = std::path::absolute(&root).map_err(Error::file(root.as_ref()))?;
+        let given = root.as_ref();
+        // what is not there yet has no links to follow; collecting leaves out `.` and a last `/`
+        let root = given
+            .canonicalize()
+            .or_else(|_| std::path::absolute(given).map(|path| path.components().collect()))
+            .map_err(Error::file(given))?;
         let text = root.to_str().ok_or_else(|| Error::Directory {
             path: root.clone(),
             reason: "it is not valid UTF-8".to_owned(),

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use swarm_pki::Timestamp;
 
 use crate::program::{Ended, Swarm, file};
 
@@ -124,25 +126,22 @@ fn a_missing_server_is_named_with_how_to_get_it() {
         3,
         &["nats-server is not in PATH", "apt-get install nats-server"],
     );
-    let after = hub
-        .files()
-        .into_iter()
-        .filter(|(path, _)| !path.ends_with("lock"))
-        .collect::<Vec<_>>();
-    assert!(before == after);
+    let without_locks = |files: Vec<(PathBuf, Vec<u8>)>| {
+        files
+            .into_iter()
+            .filter(|(path, _)| !path.ends_with("lock"))
+            .collect::<Vec<_>>()
+    };
+    assert!(without_locks(before) == without_locks(hub.files()));
 }
 
 #[test]
 fn a_port_in_use_is_named() {
-    let hub = Swarm::bootstrapped();
+    let hub = Swarm::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let text = std::fs::read_to_string(hub.path("swarm.toml")).unwrap();
-    std::fs::write(
-        hub.path("swarm.toml"),
-        format!("{text}\n[health]\nport = {port}\n"),
-    )
-    .unwrap();
+    hub.write_plan(&format!("[health]\nport = {port}\n"));
+    hub.run(&["bootstrap"]).success();
     let programs = tempfile::tempdir().unwrap();
     for program in ["nats-server", "synapse_homeserver", "setpriv"] {
         file(programs.path(), program, "");
@@ -157,14 +156,24 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn a_clock_outside_the_certificate_is_named() {
-    let hub = Swarm::new();
-    std::fs::create_dir_all(hub.path("")).unwrap();
-    let text = "[swarm]\nname = \"s\"\n[nodes.command0]\nroles = [\"hub\"]\nendpoint = \"127.0.0.1:1\"\n[ca]\nnode_lifetime = \"1s\"\n";
-    std::fs::write(hub.path("swarm.toml"), text).unwrap();
-    hub.run(&["bootstrap"]).success();
-    std::thread::sleep(Duration::from_millis(2_100));
-    hub.run(&["up"])
-        .failure(1, &["certificate of command0 ended at", "clock says"]);
+    let hub = Swarm::bootstrapped();
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+    let now = Timestamp::now();
+    for (id, issued, words) in [
+        (
+            "past",
+            now - 40 * minute,
+            ["certificate of past ended at", "clock says"],
+        ),
+        (
+            "future",
+            now + 3 * hour,
+            ["certificate of future begins at", "the clock is wrong"],
+        ),
+    ] {
+        hub.add_node(id, issued, minute);
+        hub.run(&["up", "--node", id]).failure(1, &words);
+    }
 }
 
 #[test]

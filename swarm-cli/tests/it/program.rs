@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use swarm_pki::store::{Grant, Store};
+use swarm_pki::{CertificateRequest, KeyAlgorithm, NodeId, PrivateKey, Timestamp};
 use tempfile::TempDir;
 
 /// A swarm's directory that ends with this value.
@@ -29,6 +32,37 @@ impl Swarm {
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.directory.path().join("s").join(relative)
+    }
+
+    /// Writes a plan of one hub with further sections.
+    pub(crate) fn write_plan(&self, more: &str) {
+        std::fs::create_dir_all(self.path("")).unwrap();
+        let hub = "[swarm]\nname = \"swarm\"\n[nodes.command0]\nroles = [\"hub\"]\nendpoint = \"127.0.0.1:1\"\n";
+        std::fs::write(self.path("swarm.toml"), format!("{hub}{more}")).unwrap();
+    }
+
+    /// Adds a node whose certificate was issued at another time than now.
+    pub(crate) fn add_node(&self, id: &str, issued: Timestamp, lifetime: Duration) {
+        let store = Store::open(self.path("ca/state")).unwrap();
+        let key = PrivateKey::generate(KeyAlgorithm::P256).unwrap();
+        let id: NodeId = id.parse().unwrap();
+        let swarm = store.settings().unwrap().swarm;
+        let tunnel = swarm_wg::PrivateKey::generate().unwrap();
+        let request = CertificateRequest::build(&key, &swarm, &id, *tunnel.public_key().as_bytes());
+        let mut grant = Grant::new(id.clone());
+        grant.lifetime = Some(lifetime);
+        let issued = store
+            .issue(&request.unwrap(), &grant, "test", issued)
+            .unwrap();
+        let directory = self.path("nodes").join(id.as_str());
+        std::fs::create_dir_all(&directory).unwrap();
+        let identity = [
+            key.to_pem().as_str(),
+            &issued.certificate.to_pem(),
+            &issued.issuer.to_pem(),
+        ]
+        .concat();
+        file(&directory, "identity.pem", &identity);
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
