@@ -1,4 +1,4 @@
-//! Addresses and routes by rtnetlink (RFC 3549; rtnetlink(7)): the three requests a tunnel
+//! Addresses and routes by rtnetlink (RFC 3549; rtnetlink(7)): the requests a tunnel
 //! makes, each acknowledged.
 //!
 //! The socket belongs to the network namespace it was opened in, so calls from a thread in
@@ -14,6 +14,7 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 const NLMSG_ERROR: u16 = 2;
+const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -21,6 +22,7 @@ const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
+const IFLA_TXQLEN: u16 = 13;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const RTA_DST: u16 = 1;
@@ -53,6 +55,19 @@ impl Netlink {
             socket,
             sequence: 0,
         })
+    }
+
+    /// Sets how many packets an interface may queue on their way out.
+    ///
+    /// The ioctl of the same purpose asks for a privilege over the whole machine, this one only for
+    /// one over the network namespace.
+    pub(super) fn set_queue_length(&mut self, interface: u32, packets: u32) -> io::Result<()> {
+        // struct ifinfomsg: family, padding, type, index, flags, change
+        let mut body = vec![0; 4];
+        body.extend_from_slice(&interface.to_ne_bytes());
+        body.extend_from_slice(&[0; 8]);
+        attribute(&mut body, IFLA_TXQLEN, &packets.to_ne_bytes());
+        self.request(RTM_NEWLINK, 0, &body)
     }
 
     /// Gives an interface an address with its subnet.

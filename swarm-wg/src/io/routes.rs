@@ -6,6 +6,7 @@ use std::io;
 use ipnet::IpNet;
 
 use super::netlink::Netlink;
+use super::tun::QUEUE_LEN;
 use crate::error::Error;
 
 pub(super) struct InterfaceRoutes {
@@ -17,7 +18,7 @@ pub(super) struct InterfaceRoutes {
 }
 
 impl InterfaceRoutes {
-    /// Sets the addresses of an interface.
+    /// Sets the queue and the addresses of an interface.
     pub(super) fn new(
         interface: u32,
         name: &str,
@@ -29,6 +30,9 @@ impl InterfaceRoutes {
             action: "open netlink for",
             source,
         })?;
+        netlink
+            .set_queue_length(interface, QUEUE_LEN)
+            .map_err(interface_error(name, "set the queue of"))?;
         for address in addresses {
             netlink
                 .add_address(interface, *address)

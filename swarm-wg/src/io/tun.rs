@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// Packets that wait in the kernel for this process. The default, 500, loses packets at rates
 /// that the tunnel can carry.
-const QUEUE_LEN: u32 = 4000;
+pub(super) const QUEUE_LEN: u32 = 4000;
 /// The largest packet a device can hand over.
 const MAX_PACKET: usize = 65_535;
 /// Packets read before a turn is made of them.
@@ -28,7 +28,6 @@ impl Tun {
         let device = DeviceBuilder::new()
             .name(name.as_str())
             .mtu(mtu)
-            .tx_queue_len(QUEUE_LEN)
             .enable(false)
             .build_sync()
             .map_err(interface_error(name.as_str(), "create"))?;
