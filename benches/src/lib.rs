@@ -6,3 +6,8 @@
 //!
 //! The figures of a whole swarm (join, revocation, from nothing to three nodes) are in the report of
 //! `swarm demo`.
+
+/// The examples of the workspace's README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

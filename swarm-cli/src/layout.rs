@@ -171,6 +171,11 @@ impl NodeLayout {
         self.directory.join("endpoints.json")
     }
 
+    /// The latest handshake of the last run: a clock that stands before it is behind.
+    pub(crate) fn handshake_floor(&self) -> PathBuf {
+        self.directory.join("handshake.floor")
+    }
+
     /// Held by the one process that runs this node.
     pub fn lock(&self) -> PathBuf {
         self.directory.join("lock")

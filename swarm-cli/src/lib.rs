@@ -20,6 +20,11 @@
 //! - Nothing contacts an address that neither the plan, an invite nor a peer of the roster named.
 #![forbid(unsafe_code)]
 
+/// The examples of the crate's README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod authority;
 pub mod control;
 pub mod error;

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use swarm_pki::{NodeCertificate, NodeId};
 use swarm_wg::{Event, PeerConfig, PublicKey, Tunnel, TunnelConfig};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
+use crate::file;
 use crate::member::Member;
 use crate::wire;
 
 use super::Shared;
+
+/// How often the handshake floor is kept.
+const KEEP_FLOOR: Duration = Duration::from_secs(30);
 
 /// A node's tunnel and what ties it to certificates.
 #[derive(Debug, Clone)]
@@ -35,6 +40,7 @@ impl MeshTunnel {
             .wireguard()
             .keepalive
             .map(|span| span.duration().as_secs());
+        config.handshake_floor = read_floor(member);
         let tunnel = Tunnel::start(config)?;
         Ok(Self {
             tunnel: Arc::new(tunnel),
@@ -143,28 +149,55 @@ impl Shared {
     }
 }
 
-/// Notes where peers are seen; a hub tells everybody else.
+/// Notes where peers are seen, of which a hub tells everybody else, and keeps the handshake floor.
 pub(super) async fn follow_events(shared: Arc<Shared>) {
     let mut events = shared.tunnel.events();
-    while let Some(event) = events.recv().await {
-        let (Event::HandshakeCompleted { peer } | Event::EndpointMoved { peer, .. }) = event else {
-            continue;
-        };
-        let trust = shared.member.tls().trust();
-        let node = trust
-            .node_by_wireguard_key(peer.as_bytes())
-            .map(|node| node.id().clone());
-        let endpoint = shared
-            .tunnel
-            .tunnel()
-            .peer(&peer)
-            .and_then(|peer| peer.endpoint);
-        let (Some(node), Some(endpoint)) = (node, endpoint) else {
-            continue;
-        };
+    let mut keep = tokio::time::interval(KEEP_FLOOR);
+    loop {
+        tokio::select! {
+            _ = keep.tick() => keep_floor(&shared),
+            event = events.recv() => match event {
+                Some(Event::HandshakeCompleted { peer } | Event::EndpointMoved { peer, .. }) => note_peer(&shared, &peer).await,
+                Some(Event::ClockBehind { behind }) => tracing::warn!(
+                    seconds = behind.as_secs(),
+                    "this machine's clock is behind its last handshake: peers will refuse to be called until it is set"
+                ),
+                Some(_) => {}
+                None => return,
+            },
+        }
+    }
+}
+
+async fn note_peer(shared: &Shared, peer: &PublicKey) {
+    let trust = shared.member.tls().trust();
+    let node = trust
+        .node_by_wireguard_key(peer.as_bytes())
+        .map(|node| node.id().clone());
+    let endpoint = shared
+        .tunnel
+        .tunnel()
+        .peer(peer)
+        .and_then(|peer| peer.endpoint);
+    if let (Some(node), Some(endpoint)) = (node, endpoint) {
         let news = shared.endpoints.learn(&node, endpoint);
         if news && shared.hub.is_some() {
-            super::bus::publish_endpoint(&shared, &node, endpoint).await;
+            super::bus::publish_endpoint(shared, &node, endpoint).await;
         }
+    }
+}
+
+/// Reads the handshake floor of the last run; without one there is nothing to hold the clock against.
+fn read_floor(member: &Member) -> Option<SystemTime> {
+    let text = std::fs::read_to_string(member.node_layout().handshake_floor()).ok()?;
+    humantime::parse_rfc3339(text.trim()).ok()
+}
+
+fn keep_floor(shared: &Shared) {
+    let path = shared.member.node_layout().handshake_floor();
+    let floor =
+        humantime::format_rfc3339_seconds(shared.tunnel.tunnel().handshake_floor()).to_string();
+    if let Err(error) = file::replace(&path, floor.as_bytes(), 0o600) {
+        tracing::warn!(path = %path.display(), %error, "cannot keep the handshake floor");
     }
 }

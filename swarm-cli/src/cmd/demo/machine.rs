@@ -32,7 +32,7 @@ impl Machine {
         // /run is the machine's own, so that control sockets of two machines never meet; /etc/hosts has the
         // machine's name, as the installer of a real one writes it, or programs would ask a DNS server for it
         let script = format!(
-            "mount -t tmpfs tmpfs /run && echo {name} > /proc/sys/kernel/hostname && ip link set lo up \
+            "mount -t tmpfs tmpfs /run && hostname {name} && ip link set lo up \
              && printf '127.0.0.1 localhost\\n127.0.1.1 {name}\\n::1 localhost\\n' > /run/hosts \
              && mount --bind /run/hosts /etc/hosts && echo ready && exec sleep infinity"
         );

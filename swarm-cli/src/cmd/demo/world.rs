@@ -4,6 +4,7 @@
 //! where it is not root). When the process at the top ends, however it ends, the kernel takes every
 //! process, interface and namespace below it along.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,19 +82,21 @@ fn isolation() -> Result<Vec<&'static str>, Failure> {
 }
 
 fn require_tun() -> Result<(), Failure> {
-    let device = Path::new("/dev/net/tun");
-    if device.exists() {
-        return Ok(());
+    match File::options().read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::environment(format!(
+            "cannot open /dev/net/tun, which tunnels need: {error}"
+        ))
+        .hint(
+            "as root: modprobe tun; chmod 666 /dev/net/tun (in a container, pass the device in)",
+        )),
     }
-    Err(
-        Failure::environment("there is no /dev/net/tun, which tunnels need")
-            .hint("load the module as root: modprobe tun (in a container, pass the device in)"),
-    )
 }
 
 /// Every program that the demo runs, found before anything is made.
 fn require_programs() -> Result<(), Failure> {
-    const NEEDED: [(&str, &str); 9] = [
+    const NEEDED: [(&str, &str); 10] = [
+        ("hostname", "hostname"),
         ("ip", "iproute2"),
         ("ss", "iproute2"),
         ("nsenter", "util-linux"),
