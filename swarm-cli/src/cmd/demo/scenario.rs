@@ -267,9 +267,9 @@ impl Scenario {
             "\nThe swarm goes on running until Ctrl-C. Look around from another terminal:\n\
              \x20 {enter} edge1 swarm status\n\
              \x20 {enter} command0 wg show\n\
-             \x20 {enter} edge3 swarm bus sub 'swarm.>'\n\
+             \x20 {enter} command0 swarm bus sub 'swarm.>'\n\
              \x20 {enter} edge1 swarm room show '#ops'\n\
-             \x20 {enter} edge1 ping -c 3 command0-mesh-address (see swarm status)\n\
+             \x20 {enter} edge1 ping -c 3 10.77.0.1\n\
              logs: {}",
             self.out.join("machines").display(),
         )
