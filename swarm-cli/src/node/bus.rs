@@ -1,10 +1,12 @@
 //! What a node says and hears on the bus by itself: trust, endpoints, commands, alerts, telemetry.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use swarm_bus::client::{Client, State};
+use swarm_bus::client::{Client, Message, State};
+use swarm_bus::stream::StreamError;
 use swarm_bus::topics::{
     self, Commands, Endpoints, NodeEndpoints, NodeEvent, NodeEvents, Occurrence, Samples,
     Telemetry, TrustBundle,
@@ -12,12 +14,15 @@ use swarm_bus::topics::{
 use swarm_bus::{Token, Topic as _};
 use swarm_pki::NodeId;
 
+use crate::error::Error;
 use crate::wire;
 
 use super::{Shared, commands, trust};
 
 /// How often a node tells how it is.
 const TELEMETRY: Duration = Duration::from_secs(10);
+/// When an alert that could not be passed on is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// A pause before a subscription that ended is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -147,35 +152,74 @@ async fn obey(shared: &Arc<Shared>) {
     }
 }
 
-/// On a hub: passes alerts from the bus on to people in `#alerts`.
+/// On a hub: passes alerts from the bus on to people in `#alerts`, each at least once: what came while this
+/// node was away is in the stream.
 async fn route_alerts(shared: &Shared) {
     if shared.hub.is_none() {
         return;
     }
     loop {
-        match shared.bus.subscribe(NodeEvents::any()) {
-            Ok(mut events) => {
-                while let Some(item) = events.next().await {
-                    let Ok(message) = item else { continue };
-                    let Occurrence::Alert(alert) = &message.payload.event else {
-                        continue;
-                    };
-                    let alert = wire::room_alert(&message.topic.node, alert, message.payload.at);
-                    if let Err(error) = shared.rooms.alert(&alert).await {
-                        tracing::error!(
-                            error = &error as &dyn std::error::Error,
-                            key = alert.key,
-                            "an alert reached nobody"
-                        );
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot hear alerts"
-            ),
-        }
+        let Err(error) = route_stored_alerts(shared).await;
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "alerts are not routed yet"
+        );
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn route_stored_alerts(shared: &Shared) -> Result<Infallible, StreamError> {
+    let config = topics::events_consumer(&own(shared));
+    shared.bus.ensure_consumer(&config).await?;
+    let mut events = shared
+        .bus
+        .consumer::<NodeEvents>(&config.stream, &config.durable)
+        .await?;
+    loop {
+        let delivered = events.next().await?;
+        let routed = match &delivered.content {
+            Ok(message) => route(shared, message).await,
+            // what cannot be read now can never be read
+            Err(error) => {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "an event cannot be read"
+                );
+                Ok(())
+            }
+        };
+        let told = match routed {
+            Ok(()) => delivered.ack(),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an alert reached nobody yet"
+                );
+                delivered.nak(AGAIN)
+            }
+        };
+        if let Err(error) = told {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "an event will come again"
+            );
+        }
+    }
+}
+
+async fn route(shared: &Shared, message: &Message<NodeEvents>) -> Result<(), Error> {
+    match &message.payload.event {
+        Occurrence::Alert(alert) => {
+            shared
+                .rooms
+                .alert(&wire::room_alert(
+                    &message.topic.node,
+                    alert,
+                    message.payload.at,
+                ))
+                .await
+        }
+        _ => Ok(()),
     }
 }
 

@@ -200,6 +200,9 @@ async fn health(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>
 
 /// A login token for the rooms: for the node that the certificate proves, and for nobody else.
 async fn token(State(shared): State<Arc<Shared>>, peer: Option<Extension<Peer>>) -> Response {
+    if shared.hub.is_none() {
+        return refuse(StatusCode::NOT_FOUND, "only a hub gives login tokens");
+    }
     answer_member(peer, |peer| {
         match secrets::room_token(&shared.member, peer.id()) {
             Ok(token) => token.expose().to_owned().into_response(),
