@@ -8,6 +8,7 @@
 //! Each file here is one concern with one task; they share [`Shared`] and meet in the generation of
 //! [`MeshTls`](swarm_pki::tls::MeshTls), which moves whenever identity or trust change.
 
+mod accounts;
 mod bus;
 mod commands;
 mod endpoints;

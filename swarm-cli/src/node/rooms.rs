@@ -1,18 +1,14 @@
-//! The node's session with the rooms: its state where others see it, alerts, messages; on a hub also the
-//! rooms themselves, and the accounts of those who are trusted no more.
+//! The node's session with the rooms: its state where others see it, alerts, messages; a hub makes the rooms.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use swarm_matrix::{
-    Admin, Alert, Body, Endpoint, Localpart, LoginToken, MeshRooms, Message, NodeState, NodeStatus,
-    Received, RoomId, ServerName, Session, SessionConfig, SessionState, SharedSecret, TokenError,
-    UserId,
+    Alert, Body, Endpoint, Localpart, LoginToken, MeshRooms, Message, NodeState, NodeStatus,
+    Received, RoomId, ServerName, Session, SessionConfig, SessionState, TokenError, UserId,
 };
-use swarm_pki::store::NodeStatus as CertificateStanding;
 use swarm_pki::tls::Expected;
 use swarm_pki::{NodeId, Role, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -24,15 +20,13 @@ use crate::secrets;
 use crate::status::LinkStatus;
 use crate::wire;
 
-use super::Shared;
 use super::interface::TOKEN;
+use super::{Shared, accounts};
 
 /// The first and the longest pause before another attempt.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 /// How long an answer may take to show the newest messages.
 const DRAIN: Duration = Duration::from_millis(50);
-/// The homeserver's administrator: a name for which no login token is minted.
-const ADMINISTRATOR: &str = "swarm-admin";
 
 /// The session of a node, when there is one.
 pub(crate) struct Rooms {
@@ -49,6 +43,16 @@ pub(crate) struct Rooms {
 pub(crate) struct Open {
     session: Session,
     rooms: MeshRooms,
+}
+
+impl Open {
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn all(&self) -> [&RoomId; 3] {
+        [&self.rooms.ops, &self.rooms.telemetry, &self.rooms.alerts]
+    }
 }
 
 impl Rooms {
@@ -169,6 +173,15 @@ impl Rooms {
         if let Some(open) = open {
             open.session.close().await;
         }
+    }
+
+    /// Waits until [`roster_changed`](Self::roster_changed) is called.
+    pub(super) async fn changed_roster(&self) {
+        self.roster_changed.notified().await;
+    }
+
+    pub(super) fn server(&self) -> &ServerName {
+        &self.server
     }
 
     fn session(&self) -> Result<Open, Error> {
@@ -315,101 +328,12 @@ async fn keep(shared: &Shared, open: &Open) -> String {
     };
     tokio::select! {
         reason = ended => reason,
-        never = keep_accounts(shared, open) => never,
+        never = accounts::keep(shared, open) => match never {},
     }
-}
-
-/// On a hub: locks the accounts of nodes that are revoked, and opens those of nodes that are trusted again.
-async fn keep_accounts(shared: &Shared, open: &Open) -> String {
-    let Some(hub) = &shared.hub else {
-        return std::future::pending().await;
-    };
-    let mut cut = BTreeSet::new();
-    let mut first = true;
-    loop {
-        match keep_accounts_once(shared, hub, open, &mut cut, first).await {
-            Ok(()) => {
-                first = false;
-                shared.rooms.roster_changed.notified().await;
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the accounts cannot follow the roster yet"
-                );
-                tokio::time::sleep(PAUSES.0).await;
-            }
-        }
-    }
-}
-
-async fn keep_accounts_once(
-    shared: &Shared,
-    hub: &super::Hub,
-    open: &Open,
-    cut: &mut BTreeSet<NodeId>,
-    first: bool,
-) -> Result<(), Error> {
-    let trust = shared.member.tls().trust();
-    let records = hub.authority.store().nodes(Timestamp::now())?;
-    let revoked: BTreeSet<NodeId> = records
-        .into_iter()
-        .filter(|record| matches!(record.status, CertificateStanding::Revoked(_)))
-        .map(|record| record.certificate.id().clone())
-        .collect();
-    // a revoked certificate of a node that has a good one by now does not count
-    let (back, gone): (BTreeSet<_>, BTreeSet<_>) =
-        revoked.into_iter().partition(|id| trust.node(id).is_some());
-    let unchanged = gone.is_subset(cut) && back.is_disjoint(cut);
-    if unchanged && (!first || back.is_empty()) {
-        return Ok(());
-    }
-    let admin = administrator(shared).await?;
-    for id in gone.difference(&cut.clone()) {
-        let account = user(id, &shared.rooms.server);
-        let done = admin.cut_off(&account).await?;
-        tracing::info!(node = %id, devices = done.devices, "the account is cut off");
-        // a ban is what others see: nobody but the node itself can write the node's own state
-        for room in [&open.rooms.ops, &open.rooms.telemetry, &open.rooms.alerts] {
-            open.session.ban(room, &account, "revoked").await?;
-        }
-        cut.insert(id.clone());
-    }
-    for id in &back {
-        if first || cut.remove(id) {
-            let account = user(id, &shared.rooms.server);
-            if admin.is_cut_off(&account).await? == Some(true) {
-                admin.restore(&account).await?;
-                for room in [&open.rooms.ops, &open.rooms.telemetry, &open.rooms.alerts] {
-                    open.session.unban(room, &account).await?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn administrator(shared: &Shared) -> Result<Admin, Error> {
-    let secret = secrets::read_line(
-        shared
-            .member
-            .layout()
-            .rendered()
-            .matrix_registration_secret()
-            .as_ref(),
-    )?;
-    let name = Localpart::parse(ADMINISTRATOR).expect("a valid name");
-    Ok(Admin::connect(
-        endpoint(shared)?,
-        shared.rooms.server.clone(),
-        name,
-        SharedSecret::new(secret.as_str()),
-    )
-    .await?)
 }
 
 /// A hub with the homeserver on its loopback goes there; all others by mutual TLS to its front.
-fn endpoint(shared: &Shared) -> Result<Endpoint, Error> {
+pub(super) fn endpoint(shared: &Shared) -> Result<Endpoint, Error> {
     let plan = shared.member.plan();
     if shared.hub.is_some() {
         return Ok(Endpoint::loopback(&format!(
@@ -442,7 +366,7 @@ async fn token(shared: Arc<Shared>) -> Result<LoginToken, TokenError> {
     }
 }
 
-fn user(id: &NodeId, server: &ServerName) -> UserId {
+pub(super) fn user(id: &NodeId, server: &ServerName) -> UserId {
     let localpart = Localpart::parse(id.as_str()).expect("a node's id is a local part");
     UserId::new(&localpart, server).expect("both parts are short")
 }
