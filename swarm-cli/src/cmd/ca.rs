@@ -74,7 +74,10 @@ fn show(authority: &Authority, output: Output) -> Result<(), Failure> {
             .map(|list| {
                 format!(
                     "list     {} of {}: {} revoked, until {}",
-                    list["number"], list["issuer"], list["revoked"], list["next_update"]
+                    word(&list["number"]),
+                    word(&list["issuer"]),
+                    list["revoked"],
+                    word(&list["next_update"])
                 )
             })
             .collect();
@@ -87,6 +90,10 @@ fn show(authority: &Authority, output: Output) -> Result<(), Failure> {
             lists.join("\n"),
         )
     })
+}
+
+fn word(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn describe(certificate: &Certificate) -> serde_json::Value {
