@@ -24,7 +24,9 @@ impl Parcel for Incoming {
     }
 
     fn size(&self) -> usize {
-        self.delivery.subject.len() + self.delivery.payload.len()
+        let headers = self.delivery.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Self>() + self.delivery.subject.len() + headers + self.delivery.payload.len()
     }
 }
 
@@ -188,7 +190,7 @@ impl Topology {
         lock(&self.0).incoming = None;
     }
 
-    /// Forgets a connection that ended.
+    /// Forgets a connection that ended or is about to.
     pub(super) fn lost(&self, link: &Arc<Link>) {
         let mut inner = lock(&self.0);
         if inner.current.as_ref().is_some_and(|l| l.id == link.id) {

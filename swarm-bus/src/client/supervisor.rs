@@ -333,6 +333,8 @@ impl Supervisor {
                 registration.mailbox.close();
             }
             link.settled().await;
+            // Forgotten first: who is told to move must find another connection, or none.
+            self.core.topology.lost(link);
             link.out.retire();
             prove(link, within).await.map_err(drop)?;
             link.out.finish();

@@ -9,6 +9,7 @@ mod info;
 
 pub(crate) use complaint::Complaint;
 pub(crate) use decode::Decoder;
+#[cfg(feature = "client")]
 pub use decode::ProtocolError;
 pub(crate) use info::Info;
 

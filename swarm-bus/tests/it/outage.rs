@@ -213,14 +213,26 @@ async fn a_drained_client_has_sent_all_and_its_subscriptions_end() {
     for number in 0..1000 {
         edge.publish(&topic, &up(number)).unwrap();
     }
+    // Who goes on publishing meanwhile is told, and stops nobody.
+    let stubborn = tokio::spawn({
+        let (edge, topic) = (edge.clone(), NodeEvents { node: token("n1") });
+        async move {
+            while edge.publish(&topic, &up(5000)).is_ok() && edge.flush().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
     edge.drain(SOON).await.unwrap();
+    soon(stubborn).await.unwrap();
     for number in 0..1000 {
         let there = soon(at_hub.next()).await.unwrap().unwrap();
         assert_eq!(there.payload, up(number));
         let here = soon(at_edge.next()).await.unwrap().unwrap();
         assert_eq!(here.payload, up(number));
     }
-    assert!(soon(at_edge.next()).await.is_none());
+    while let Some(more) = soon(at_edge.next()).await {
+        assert_eq!(more.unwrap().payload, up(5000));
+    }
     assert!(matches!(edge.states().current(), State::Closed));
     assert!(edge.subscribe(NodeEvents::any()).is_err());
     assert!(edge.reload().await.is_err());
