@@ -74,14 +74,21 @@ impl Session {
                     Ok(room) => return self.entered(&room).await.map(|()| room),
                 }
             };
-            if !self.inner.shared.is_joined(&room, &user) && !self.enter(&room).await? {
-                tracing::warn!(%alias, %room, "the alias leads nowhere and is moved");
-                self.api(Method::DELETE, &["directory", "room", alias.as_str()], None)
-                    .await?;
-                continue;
+            let joined = self.inner.shared.is_joined(&room, &user) || self.enter(&room).await?;
+            let outcome = match joined {
+                true => self.repair(spec, &alias, &room).await.map(|()| true),
+                false => Ok(false),
+            };
+            match outcome {
+                Ok(true) => return self.entered(&room).await.map(|()| room),
+                Ok(false) => {}
+                // What was known of the room may be old: it was left since, and leads nowhere.
+                Err(Error::Refused { status: 403, .. }) if !self.enter(&room).await? => {}
+                Err(error) => return Err(error),
             }
-            self.repair(spec, &alias, &room).await?;
-            return self.entered(&room).await.map(|()| room);
+            tracing::warn!(%alias, %room, "the alias leads nowhere and is moved");
+            self.api(Method::DELETE, &["directory", "room", alias.as_str()], None)
+                .await?;
         }
         Err(Error::NoRoom(alias))
     }
