@@ -71,6 +71,7 @@ mod client;
 mod date;
 mod error;
 mod invite;
+mod offline;
 mod pinning;
 mod pkcs7;
 mod refusal;
@@ -81,5 +82,9 @@ mod server;
 pub use client::{Client, Enrolled};
 pub use error::{AttemptError, ClockError, JoinError};
 pub use invite::{Address, CreateInviteError, Invite, InviteError, MAX_ADDRESSES};
+pub use offline::{
+    AcceptError, Accepted, Attachment, AttachmentError, GrantFile, GrantFileError,
+    MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_GRANT_FILE_BYTES,
+};
 pub use refusal::Reason;
 pub use server::{PATH, Server};

@@ -1,5 +1,18 @@
 //! Entry points for fuzzing what people and members hand to the shells.
 
+#[cfg(feature = "enroll")]
+use std::sync::LazyLock;
+
+#[cfg(feature = "enroll")]
+use super::{TestAuthority, TestNode};
+
+#[cfg(feature = "enroll")]
+static AUTHORITY: LazyLock<(TestAuthority, TestNode)> = LazyLock::new(|| {
+    let mut authority = TestAuthority::default();
+    let node = authority.issue("edge1", &[]);
+    (authority, node)
+});
+
 /// An invite that parses is printed so that it parses again, and never shows its secret by
 /// accident; an address likewise.
 #[cfg(feature = "enroll")]
@@ -20,6 +33,26 @@ pub fn fuzz_invite(data: &[u8]) {
     if let Ok(invite) = Invite::from_content(data) {
         assert_eq!(invite.to_string().parse(), Ok(invite));
     }
+}
+
+/// A grant file that parses is written so that it parses to the same again, and is accepted by
+/// nobody who pins another root.
+#[cfg(feature = "enroll")]
+pub fn fuzz_grant(data: &[u8]) {
+    use crate::enroll::GrantFile;
+
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(file) = GrantFile::from_pem(text) else {
+        return;
+    };
+    let again = file.to_pem().expect("it was within the limits");
+    assert_eq!(GrantFile::from_pem(&again), Ok(file.clone()));
+    let (authority, node) = &*AUTHORITY;
+    let root = authority.root.certificate().fingerprint();
+    let accepted = file.accept(root, &authority.swarm, &node.request(), authority.start);
+    assert!(accepted.is_err());
 }
 
 /// A path that passes a closed prefix does not lead under it, however often a service decodes it

@@ -7,7 +7,7 @@ mod fuzz_shells;
 
 pub use authority::{TestAuthority, TestNode};
 pub use fuzz::{fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
-#[cfg(feature = "enroll")]
-pub use fuzz_shells::fuzz_invite;
 #[cfg(feature = "front")]
 pub use fuzz_shells::fuzz_path;
+#[cfg(feature = "enroll")]
+pub use fuzz_shells::{fuzz_grant, fuzz_invite};

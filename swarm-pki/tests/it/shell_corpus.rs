@@ -1,10 +1,10 @@
-//! Replays the fuzzers' corpora of invites and paths, and throws the dice a little.
+//! Replays the fuzzers' corpora of invites, grant files and paths, and throws the dice a little.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 
 use proptest::prelude::*;
-use swarm_pki::testing::{fuzz_invite, fuzz_path};
+use swarm_pki::testing::{fuzz_grant, fuzz_invite, fuzz_path};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,6 +31,11 @@ fn replay(target: &str, run: fn(&[u8])) {
 #[test]
 fn the_corpus_of_invites_holds() {
     replay("pki_invite", fuzz_invite);
+}
+
+#[test]
+fn the_corpus_of_grant_files_holds() {
+    replay("pki_grant", fuzz_grant);
 }
 
 #[test]
