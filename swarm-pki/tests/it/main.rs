@@ -14,6 +14,8 @@ mod front;
 mod offline;
 #[cfg(feature = "testing")]
 mod openssl;
+#[cfg(all(feature = "testing", feature = "tls", feature = "store"))]
+mod pkilint;
 #[cfg(feature = "store")]
 mod processes;
 #[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
