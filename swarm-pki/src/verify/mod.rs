@@ -142,6 +142,9 @@ pub enum ChainError {
     /// A revocation list is past its next update.
     #[error("a revocation list was to be renewed by {0}")]
     CrlExpired(Timestamp),
+    /// A revocation list was made later than the time that is checked for.
+    #[error("a revocation list was made at {0}, after the time checked")]
+    CrlNotYetValid(Timestamp),
     /// A revocation list is not signed by the authority that it names, or is of a kind that is
     /// not accepted.
     #[error("a revocation list does not verify")]
@@ -177,6 +180,7 @@ pub fn verify_chain(
         keys::check(certificate)?;
     }
     check_authorities(&path[1..])?;
+    check_lists_are_made(&path, check, now)?;
     check_leaf_usage(leaf, check.purpose)?;
     if let Some(name) = &check.name {
         name.check(leaf)?;
@@ -225,9 +229,30 @@ fn build_path(
     Ok(certificates(leaf, check, &path))
 }
 
+/// Checks what webpki does not: that no list of the path is from the future.
+fn check_lists_are_made(
+    path: &[Certificate],
+    check: &ChainCheck,
+    now: Timestamp,
+) -> Result<(), ChainError> {
+    for list in newest_of_each(&check.crls) {
+        let concerns = |certificate: &Certificate| certificate.issuer_der() == list.issuer_der();
+        if list.this_update() > now && path.iter().any(concerns) {
+            return Err(ChainError::CrlNotYetValid(list.this_update()));
+        }
+    }
+    Ok(())
+}
+
 /// One list for each issuer: webpki takes the first one with the issuer's name, and the newest
 /// is the one that counts.
 fn newest_lists(crls: &[RevocationList]) -> Result<Vec<CertRevocationList<'static>>, WebpkiError> {
+    newest_of_each(crls)
+        .map(|crl| OwnedCertRevocationList::from_der(crl.der()).map(CertRevocationList::from))
+        .collect()
+}
+
+fn newest_of_each(crls: &[RevocationList]) -> impl Iterator<Item = &RevocationList> {
     let mut newest: BTreeMap<&[u8], &RevocationList> = BTreeMap::new();
     for crl in crls {
         let entry = newest.entry(crl.issuer_der()).or_insert(crl);
@@ -235,10 +260,7 @@ fn newest_lists(crls: &[RevocationList]) -> Result<Vec<CertRevocationList<'stati
             *entry = crl;
         }
     }
-    newest
-        .values()
-        .map(|crl| OwnedCertRevocationList::from_der(crl.der()).map(CertRevocationList::from))
-        .collect()
+    newest.into_values()
 }
 
 fn certificates(

@@ -20,6 +20,8 @@ mod pkilint;
 mod processes;
 #[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
 mod shell_corpus;
+#[cfg(feature = "tls")]
+mod stacks;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(feature = "tls")]
