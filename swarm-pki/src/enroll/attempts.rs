@@ -16,7 +16,8 @@ const MAX_ENTRIES: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Attempts(HashMap<Key, Failures>);
 
-type Key = (NodeId, Option<IpAddr>);
+/// Without a node: requests that named none.
+type Key = (Option<NodeId>, Option<IpAddr>);
 
 #[derive(Debug)]
 struct Failures {
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     fn key(node: &str, last: u8) -> Key {
-        (node.parse().unwrap(), Some([192, 0, 2, last].into()))
+        (Some(node.parse().unwrap()), Some([192, 0, 2, last].into()))
     }
 
     #[test]

@@ -65,6 +65,7 @@
 //! # }
 //! ```
 
+mod admission;
 mod attempts;
 mod base32;
 mod client;

@@ -7,16 +7,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Server, server::seen_from};
+use super::{Server, admission::Admission, server::seen_from};
 use crate::tls::{ClientAuth, MeshTls};
-
-/// How many connections may be open at once; more are closed as they come.
-const MAX_CONNECTIONS: usize = 256;
 
 /// How long a handshake, and then a request head, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +32,10 @@ impl Server {
     /// within 5 s then.
     ///
     /// The TLS asks for a client certificate and goes on without: joining machines have none.
+    ///
+    /// Strangers may come, so everything is bounded: 256 connections, 32 of them from one address
+    /// (from one /64 of IPv6), 10 s for a handshake, a request head and a body each, 16 KiB of
+    /// head, 32 KiB of body, one request and 60 s for a connection.
     pub async fn serve(
         &self,
         tls: &MeshTls,
@@ -43,7 +43,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let config = tls.server_config(ClientAuth::Optional, &[b"http/1.1"]);
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let admission = Admission::default();
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -56,7 +56,7 @@ impl Server {
                         sleep(ACCEPT_PAUSE).await;
                     }
                     Ok((stream, address)) => {
-                        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+                        let Some(slot) = admission.admit(address.ip()) else { continue };
                         let connection =
                             connection(self.clone(), tls.clone(), config.clone(), stream, address);
                         connections.spawn(async move {

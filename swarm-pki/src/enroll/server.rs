@@ -166,12 +166,11 @@ impl Server {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let address = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
-        let requester = address.map_or_else(|| "enrolment".into(), |ip| format!("enrolment {ip}"));
+        let (address, requester) = requester(&request);
         let Some((user, secret)) = credentials(request.headers()) else {
-            return Err(Refused::unauthorized(
-                "node id and secret of an invite are needed",
-            ));
+            let line = "node id and secret of an invite are needed";
+            let refused = self.shows_nothing(address, Refused::unauthorized(line));
+            return self.audited("redeem", None, requester, refused).await;
         };
         let node = user.parse::<NodeId>().ok();
         let issued = self
@@ -179,6 +178,22 @@ impl Server {
             .await;
         let issued = self.audited("redeem", node, requester, issued).await?;
         Ok(response::issued(&issued))
+    }
+
+    /// Refuses a request that shows nothing; a flood of them does not keep the log busy.
+    fn shows_nothing<T>(&self, address: Option<IpAddr>, refused: Refused) -> Result<T, Refused> {
+        let now = self.now().ok_or(Reason::Fault)?;
+        let nobody = (None, address);
+        let is_flood = self.attempts(|attempts| {
+            let is_flood = attempts.is_blocked(&nobody, now);
+            attempts.failed(nobody, now);
+            is_flood
+        });
+        Err(if is_flood {
+            refused.recorded()
+        } else {
+            refused
+        })
     }
 
     async fn redeem<B>(
@@ -196,7 +211,7 @@ impl Server {
     {
         // A name that is none cannot have been invited.
         let node = node.ok_or(Reason::WrongSecret)?;
-        let attempt = (node.clone(), address);
+        let attempt = (Some(node.clone()), address);
         let now = self.now().ok_or(Reason::Fault)?;
         if self.attempts(|attempts| attempts.is_blocked(&attempt, now)) {
             // The log has the failures that led to it; a flood shall not keep the disk busy.
@@ -233,7 +248,10 @@ impl Server {
     {
         let Some(current) = peer.cloned() else {
             let line = "a renewal needs the certificate that is to be renewed, in the TLS session";
-            return Err(Refused::line(StatusCode::FORBIDDEN, line));
+            let (address, requester) = requester(&request);
+            let refused = Refused::line(StatusCode::FORBIDDEN, line);
+            let refused = self.shows_nothing(address, refused);
+            return self.audited("renew", None, requester, refused).await;
         };
         let node = current.id().clone();
         let requester = format!("node {node}");
@@ -391,6 +409,13 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
     let pair = Zeroizing::new(STANDARD.decode(token.trim()).ok()?);
     let (user, password) = str::from_utf8(&pair).ok()?.split_once(':')?;
     Some((user.to_owned(), Zeroizing::new(password.to_owned())))
+}
+
+/// Says where a stranger's request comes from, as far as the listener has told.
+fn requester<B>(request: &Request<B>) -> (Option<IpAddr>, String) {
+    let address = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
+    let said = address.map_or_else(|| "enrolment".into(), |ip| format!("enrolment {ip}"));
+    (address, said)
 }
 
 /// The address that a listener has seen, for [`Server::handle`].

@@ -15,7 +15,12 @@ use swarm_pki::{
     store::{Grant, InviteSpec, Store, StoreSpec, Target},
     tls::{Expected, MeshTls},
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, process::Command, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    process::Command,
+    task::JoinHandle,
+};
 
 use crate::fixture::{Swarm, TestClock, program, soon};
 
@@ -492,6 +497,137 @@ async fn malformed_requests_are_refused_in_one_line() {
             .last_refusal()
             .starts_with("enrolment 192.0.2.7: ")
     );
+}
+
+#[tokio::test]
+async fn requests_that_show_nothing_are_in_the_log_until_they_flood_it() {
+    let authority = Authority::new().await;
+    let server = Server::new(authority.store.clone());
+    let refusals = || {
+        let log = authority.store.audit().unwrap();
+        log.iter().filter(|entry| entry.kind == "refused").count()
+    };
+    let post = |operation: &str| Request::post(format!("{PATH}/{operation}"));
+    let anonymous = |authorization: Option<&str>| {
+        let mut request = post("simpleenroll").body(Full::default()).unwrap();
+        if let Some(value) = authorization {
+            let value = value.parse().unwrap();
+            request.headers_mut().insert("authorization", value);
+        }
+        request
+    };
+    for (count, shown) in [
+        None,
+        Some(""),
+        Some("Basic"),
+        Some("Basic !"),
+        Some("Bearer x"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, _) = ask(&server, None, anonymous(shown)).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert_eq!(refusals(), count + 1, "{shown:?}");
+        let refusal = authority.last_refusal();
+        assert!(
+            refusal.starts_with("enrolment 192.0.2.7: redeem: "),
+            "{refusal}"
+        );
+    }
+    let renewal = post("simplereenroll").body(Full::default()).unwrap();
+    assert_eq!(ask(&server, None, renewal).await.0, StatusCode::FORBIDDEN);
+    let refusal = authority.last_refusal();
+    assert!(
+        refusal.starts_with("enrolment 192.0.2.7: renew: "),
+        "{refusal}"
+    );
+
+    for _ in 0..100 {
+        let (status, _) = ask(&server, None, anonymous(None)).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(refusals(), 10);
+    // Whoever has an invite is not taken for one of them.
+    join(&authority.invite("edge1"), &Machine::new(1))
+        .await
+        .unwrap();
+}
+
+/// Opens connections from another address of the loopback network.
+async fn from_elsewhere(last: u8, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, last], 0).into())?;
+    socket.connect(to).await
+}
+
+#[tokio::test]
+async fn hostile_clients_do_not_keep_others_from_joining() {
+    let authority = Authority::new().await;
+    let mut held = Vec::new();
+    // A flood from one place: most of them are closed at once.
+    for _ in 0..300 {
+        held.push(from_elsewhere(66, authority.address).await.unwrap());
+    }
+    let hung_up = soon("end of the surplus", async {
+        let mut hung_up = 0;
+        for stream in &mut held[32..] {
+            let ended = stream.read_u8().await;
+            hung_up += usize::from(ended.is_err());
+        }
+        hung_up
+    });
+    assert_eq!(hung_up.await, 268);
+    held.truncate(32);
+    // Half a handshake.
+    for stream in &mut held[..16] {
+        stream.write_all(&[0x16, 3, 1, 2]).await.unwrap();
+    }
+    // Heads and bodies that never end.
+    let elsewhere = Authority::member(&authority.store, "slow", "10.0.0.7", 7);
+    let mut slow = Vec::new();
+    for n in 0..20 {
+        let stream = from_elsewhere(67, authority.address).await.unwrap();
+        let (mut stream, _) = elsewhere
+            .connect(Expected::AnyMember, &[b"http/1.1"], stream)
+            .await
+            .unwrap();
+        let head: &[u8] = if n % 2 == 0 {
+            b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nx: "
+        } else {
+            b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nauthorization: Basic ZWRnZTE6eA==\r\n\
+              content-type: application/pkcs10\r\ncontent-length: 20000\r\n\r\nA"
+        };
+        stream.write_all(head).await.unwrap();
+        slow.push(stream);
+    }
+    let start = tokio::time::Instant::now();
+    for n in 0..5 {
+        let invite = authority.invite(&format!("edge{n}"));
+        join(&invite, &Machine::new(n + 1)).await.unwrap();
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+
+    // None of them holds out for long.
+    soon("end of all of them", async {
+        for stream in &mut held {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        for stream in &mut slow {
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+                "{answer}"
+            );
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
