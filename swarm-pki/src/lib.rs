@@ -99,6 +99,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "enroll", feature = "front"))]
+mod admission;
 mod authority;
 mod certificate;
 mod encode;

@@ -492,6 +492,39 @@ mod tests {
         assert!(drawn.lines().all(|line| line.chars().count() <= 80));
     }
 
+    /// Reads what a terminal with a dark background shows, `scale` pixels a module.
+    fn photographed(drawn: &str, scale: usize) -> String {
+        let light: Vec<Vec<bool>> = drawn
+            .lines()
+            .flat_map(|line| {
+                let halves = line.chars().map(|c| match c {
+                    ' ' => (false, false),
+                    '\u{2580}' => (true, false),
+                    '\u{2584}' => (false, true),
+                    '\u{2588}' => (true, true),
+                    other => panic!("{other:?} is drawn"),
+                });
+                let (upper, lower): (Vec<bool>, Vec<bool>) = halves.unzip();
+                [upper, lower]
+            })
+            .collect();
+        let (height, width) = (light.len() * scale, light[0].len() * scale);
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+            if light[y / scale][x / scale] { 255 } else { 0 }
+        });
+        let codes = image.detect_grids();
+        assert_eq!(codes.len(), 1);
+        codes[0].decode().unwrap().1
+    }
+
+    #[test]
+    fn a_camera_reads_the_invite_off_the_screen() {
+        for scale in [3, 5] {
+            let text = photographed(&invite().qr(), scale);
+            assert_eq!(text.parse(), Ok(invite()));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_single_slip_is_a_checksum_error(at in 6usize..150, to in "[a-z2-7]") {

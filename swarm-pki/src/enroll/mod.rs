@@ -65,7 +65,6 @@
 //! # }
 //! ```
 
-mod admission;
 mod attempts;
 mod base32;
 mod client;

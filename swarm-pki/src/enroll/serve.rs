@@ -11,8 +11,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Server, admission::Admission, server::seen_from};
-use crate::tls::{ClientAuth, MeshTls};
+use super::{Server, server::seen_from};
+use crate::{
+    admission::Admission,
+    tls::{ClientAuth, MeshTls},
+};
+
+/// How many connections may be open at once; more are closed as they come. Those from one place
+/// are enough for machines that join together from behind one router.
+const MAX_CONNECTIONS: usize = 256;
+const MAX_FROM_ONE_PLACE: usize = 32;
 
 /// How long a handshake, and then a request head, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +51,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let config = tls.server_config(ClientAuth::Optional, &[b"http/1.1"]);
-        let admission = Admission::default();
+        let admission = Admission::new(MAX_CONNECTIONS, MAX_FROM_ONE_PLACE);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {

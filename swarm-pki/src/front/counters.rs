@@ -36,14 +36,14 @@ counters! {
     /// Connections accepted from the listener.
     accepted,
     /// Connections turned away at once because [`max_connections`](super::Limits::max_connections)
-    /// were open.
+    /// were open, or [`max_from_one_address`](super::Limits::max_from_one_address) from there.
     refused_full,
     /// Connections whose TLS handshake failed: no certificate, a foreign, expired or revoked one,
     /// or none in time.
     refused_handshake,
     /// Connections of members that the [`Access`](super::Access) does not name.
     refused_access,
-    /// Requests for a path under a closed prefix (403).
+    /// Requests for a path under a closed prefix, or one that is not for this member (403).
     refused_path,
     /// Requests that are malformed or ambiguous (400).
     refused_request,

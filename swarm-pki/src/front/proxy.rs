@@ -21,7 +21,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    Limits, PathError, Rules, Upstream, counters::Live, headers, path::Judged, upstream::Duplex,
+    Access, Limits, PathError, PathPrefix, Rules, Upstream, counters::Live, headers, path::Judged,
+    upstream::Duplex,
 };
 use crate::tls::Peer;
 
@@ -111,7 +112,7 @@ impl<'a> Proxy<'a> {
             Err(refusal) => {
                 let count = match refusal {
                     Refusal::Outsider => &self.live.refused_access,
-                    Refusal::Closed => &self.live.refused_path,
+                    Refusal::Closed | Refusal::Limited => &self.live.refused_path,
                     Refusal::Malformed(_) | Refusal::Path(_) => &self.live.refused_request,
                     Refusal::Down => &self.live.upstream_down,
                     Refusal::Slow => &self.live.upstream_slow,
@@ -140,6 +141,13 @@ impl<'a> Proxy<'a> {
         {
             return Err(Refusal::Closed);
         }
+        let certificate = self.peer.certificate();
+        let is_kept_out = |(prefix, access): &(PathPrefix, Access)| {
+            judged.is_under(prefix) && !access.admits(certificate)
+        };
+        if self.rules.limited.iter().any(is_kept_out) {
+            return Err(Refusal::Limited);
+        }
         *request.uri_mut() = target;
         framing(&request)?;
 
@@ -147,7 +155,6 @@ impl<'a> Proxy<'a> {
             .filter(|protocol| self.rules.allows_upgrade(protocol));
         // The server half of the front answers `100-continue` itself, once the service reads.
         request.headers_mut().remove(header::EXPECT);
-        let certificate = self.peer.certificate();
         headers::set_identity(request.headers_mut(), self.rules, certificate, self.address);
         let peer_upgrade = wanted.map(|protocol| {
             headers::set_upgrade(request.headers_mut(), protocol);
@@ -260,6 +267,8 @@ enum Refusal {
     Outsider,
     #[error("this path is closed")]
     Closed,
+    #[error("this path is not for this member")]
+    Limited,
     #[error("{0}")]
     Malformed(&'static str),
     #[error(transparent)]
@@ -273,7 +282,7 @@ enum Refusal {
 impl Refusal {
     fn into_response(self) -> Response<ResponseBody> {
         let status = match self {
-            Self::Outsider | Self::Closed => StatusCode::FORBIDDEN,
+            Self::Outsider | Self::Closed | Self::Limited => StatusCode::FORBIDDEN,
             Self::Malformed(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::Down => StatusCode::BAD_GATEWAY,
             Self::Slow => StatusCode::GATEWAY_TIMEOUT,

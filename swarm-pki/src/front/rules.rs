@@ -54,7 +54,7 @@ impl Access {
 /// What an HTTP front asks of each request.
 ///
 /// # Defaults
-/// [`Rules::new`] closes no path, names the peer in `X-Swarm-Node` and `X-Swarm-Roles`, and lets
+/// [`Rules::new`] closes and limits no path, names the peer in `X-Swarm-Node` and `X-Swarm-Roles`, and lets
 /// connections change to `websocket` alone.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -63,6 +63,9 @@ pub struct Rules {
     pub access: Access,
     /// Paths that nobody reaches through the front, such as `/_synapse/admin`.
     pub closed: Vec<PathPrefix>,
+    /// Paths that only some of those who may come in reach: by role, by node. A path under several
+    /// of the prefixes asks for all of them.
+    pub limited: Vec<(PathPrefix, Access)>,
     /// The header that tells the service the peer's node id.
     ///
     /// What a peer sends under this name is removed, with `_` for `-` too, as are all
@@ -80,11 +83,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Makes rules that close no path.
+    /// Makes rules that close and limit no path.
     pub fn new(access: Access) -> Self {
         Self {
             access,
             closed: Vec::new(),
+            limited: Vec::new(),
             identity_header: HeaderName::from_static("x-swarm-node"),
             roles_header: HeaderName::from_static("x-swarm-roles"),
             upgrades: vec!["websocket".to_owned()],
@@ -94,6 +98,13 @@ impl Rules {
     pub(super) fn allows_upgrade(&self, protocol: &HeaderValue) -> bool {
         let known = |allowed: &String| protocol.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
         self.upgrades.iter().any(known)
+    }
+
+    /// Lets only these members reach what is under a prefix.
+    #[must_use]
+    pub fn limit(mut self, prefix: PathPrefix, access: Access) -> Self {
+        self.limited.push((prefix, access));
+        self
     }
 
     /// Closes everything under a prefix.
@@ -107,7 +118,7 @@ impl Rules {
 /// How much a front grants its peers of time and memory.
 ///
 /// # Defaults
-/// 1,024 connections, 10 s for a TLS handshake, 60 s for a request head (and between two requests
+/// 1,024 connections, 256 of them from one address, 10 s for a TLS handshake, 60 s for a request head (and between two requests
 /// on one connection), 64 KiB of head with at most 100 headers, 5 s to reach the service, 240 s for
 /// its answer to begin, 300 s of silence, 10 s to drain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +126,9 @@ impl Rules {
 pub struct Limits {
     /// How many connections may be open at once; more are closed as they come.
     pub max_connections: usize,
+    /// How many of them may come from one address, or one /64 of IPv6: a member that has fallen
+    /// into strange hands shall not keep the others out.
+    pub max_from_one_address: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long a request head may take, counted from the end of the request before.
@@ -137,6 +151,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 1024,
+            max_from_one_address: 256,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(60),
             max_head: 64 * 1024,

@@ -1,16 +1,16 @@
 //! The accept loop, and the life of one connection.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use super::{Front, Mode, idle::Watched, proxy::Proxy, upstream::Duplex};
-use crate::tls::Peer;
+use crate::{admission::Admission, tls::Peer};
 
 /// How long to wait when the machine has no more file descriptors to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -22,7 +22,8 @@ impl Front {
     /// A failure to accept is logged and retried: it is never a reason to stop serving. Dropping
     /// the future cuts every connection at once.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(self.shared.limits.max_connections));
+        let limits = &self.shared.limits;
+        let admission = Admission::new(limits.max_connections, limits.max_from_one_address);
         let (drain, draining) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -35,7 +36,7 @@ impl Front {
                     Ok((stream, address)) => {
                         let live = &self.shared.live;
                         live.accepted.one();
-                        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                        let Some(slot) = admission.admit(address.ip()) else {
                             live.refused_full.one();
                             live.closed.one();
                             continue;

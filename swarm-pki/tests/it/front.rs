@@ -43,17 +43,17 @@ use tokio_rustls::client::TlsStream;
 use crate::fixture::{Node, SOON, Swarm, learn, program, role, soon};
 
 /// A running front and the means to talk to it.
-struct World {
-    swarm: Swarm,
-    hub: MeshTls,
-    front: Front,
-    address: SocketAddr,
+pub(crate) struct World {
+    pub(crate) swarm: Swarm,
+    pub(crate) hub: MeshTls,
+    pub(crate) front: Front,
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
 }
 
 impl World {
-    async fn new(make: impl FnOnce(MeshTls) -> Front) -> Self {
+    pub(crate) async fn new(make: impl FnOnce(MeshTls) -> Front) -> Self {
         let swarm = Swarm::new();
         let hub = swarm.node("hub", &["hub"]).tls(swarm.trust());
         let front = make(hub.clone());
@@ -76,23 +76,23 @@ impl World {
         }
     }
 
-    async fn http(upstream: Upstream) -> Self {
+    pub(crate) async fn http(upstream: Upstream) -> Self {
         let mut rules = Rules::new(Access::AnyMember).close("/_synapse/admin".parse().unwrap());
         rules.upgrades.push("shout".to_owned());
         Self::new(|tls| Front::http(tls, upstream, rules)).await
     }
 
-    fn member(&self, id: &str, roles: &[&str]) -> (Node, MeshTls) {
+    pub(crate) fn member(&self, id: &str, roles: &[&str]) -> (Node, MeshTls) {
         let node = self.swarm.node(id, roles);
         let tls = node.tls(self.swarm.trust());
         (node, tls)
     }
 
-    async fn ask(&self, tls: &MeshTls, request: Request<Bytes>) -> Response<Bytes> {
+    pub(crate) async fn ask(&self, tls: &MeshTls, request: Request<Bytes>) -> Response<Bytes> {
         self.try_ask(tls, request).await.unwrap()
     }
 
-    async fn try_ask(
+    pub(crate) async fn try_ask(
         &self,
         tls: &MeshTls,
         request: Request<Bytes>,
@@ -104,7 +104,7 @@ impl World {
         https::request(self.address, &config, request, &limits).await
     }
 
-    async fn dial(&self, tls: &MeshTls) -> BufReader<TlsStream<TcpStream>> {
+    pub(crate) async fn dial(&self, tls: &MeshTls) -> BufReader<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (stream, _) = tls
             .connect(Expected::AnyMember, &[b"http/1.1"], stream)
@@ -114,13 +114,13 @@ impl World {
     }
 
     /// Sends bytes as they are and returns the status of the answer.
-    async fn say(&self, tls: &MeshTls, head: &str) -> u16 {
+    pub(crate) async fn say(&self, tls: &MeshTls, head: &str) -> u16 {
         let mut stream = self.dial(tls).await;
         stream.write_all(head.as_bytes()).await.unwrap();
         soon("status", read_head(&mut stream)).await.0
     }
 
-    async fn counters(&self, reached: impl Fn(&Counters) -> bool) -> Counters {
+    pub(crate) async fn counters(&self, reached: impl Fn(&Counters) -> bool) -> Counters {
         soon("count", async {
             loop {
                 let counters = self.front.counters();
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-fn get(path: &str) -> Request<Bytes> {
+pub(crate) fn get(path: &str) -> Request<Bytes> {
     Request::get(path).body(Bytes::new()).unwrap()
 }
 
@@ -146,16 +146,16 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> (u16, String) {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> (u16, String) {
     let head = read_request(stream).await;
     (head[9..12].parse().unwrap(), head)
 }
 
 /// What a service saw of one request.
 #[derive(Debug)]
-struct Seen {
-    target: String,
-    headers: HeaderMap,
+pub(crate) struct Seen {
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
 }
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -190,14 +190,14 @@ impl hyper::body::Body for Endless {
 }
 
 /// A real HTTP service: it answers by path and reports what it saw.
-struct Service {
-    upstream: Upstream,
-    seen: Arc<Mutex<Vec<Seen>>>,
+pub(crate) struct Service {
+    pub(crate) upstream: Upstream,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     _directory: Option<tempfile::TempDir>,
 }
 
 impl Service {
-    async fn on_tcp() -> Self {
+    pub(crate) async fn on_tcp() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Upstream::Tcp(listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -426,6 +426,25 @@ async fn messages_of_two_lengths_and_endless_heads_are_refused() {
         ("GET /hello HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400),
         ("GET /hello HTTP/1.1\r\nx : y\r\n\r\n", 400),
         ("CONNECT hub:1 HTTP/1.1\r\nhost: hub:1\r\n\r\n", 400),
+        ("POST /echo HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\na", 400),
+        ("POST /echo HTTP/1.1\r\ncontent-length: +1\r\n\r\na", 400),
+        (
+            "POST /echo HTTP/1.1\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /echo HTTP/1.1\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /echo HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("GET /hello HTTP/1.1\r\nx: a\r\n b: c\r\n\r\n", 400),
+        ("GET /hello HTTP/1.1\r\nx: a\rb: c\r\n\r\n", 400),
+        ("GET /hello HTTP/1.1\r\nx: a\0b\r\n\r\n", 400),
+        ("GET /hello HTTP/2.0\r\nhost: hub\r\n\r\n", 400),
+        ("GET  /hello HTTP/1.1\r\nhost: hub\r\n\r\n", 400),
     ] {
         assert_eq!(world.say(&edge, head).await, status, "{head}");
     }
@@ -434,6 +453,12 @@ async fn messages_of_two_lengths_and_endless_heads_are_refused() {
     let many = format!("GET /hello HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101));
     assert_eq!(world.say(&edge, &many).await, 431);
     assert!(service.seen.lock().unwrap().is_empty());
+
+    // One length twice is one (RFC 9110, 8.6), and the service is told it once.
+    let twice = "POST /echo HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na";
+    assert_eq!(world.say(&edge, twice).await, 200);
+    let seen = service.last().headers;
+    assert_eq!(seen.get_all("content-length").iter().count(), 1);
 
     // Chunks override a length (RFC 9112, 6.3), and the service is told of the chunks alone.
     let both = "POST /echo HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n\
@@ -469,6 +494,138 @@ async fn only_members_with_access_get_through() {
         .await;
     assert_eq!(counters.forwarded, 1);
     assert_eq!(service.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn paths_are_limited_by_role_and_by_node_however_they_are_spelled() {
+    let service = Service::on_tcp().await;
+    let upstream = service.upstream.clone();
+    let rules = Rules::new(Access::AnyMember)
+        .limit("/admin".parse().unwrap(), Access::roles([role("operator")]))
+        .limit(
+            "/admin/keys".parse().unwrap(),
+            Access::nodes(["desk".parse().unwrap()]),
+        );
+    let world = World::new(|tls| Front::http(tls, upstream, rules)).await;
+    let (_, edge) = world.member("edge1", &["edge"]);
+    let (_, operator) = world.member("tablet", &["operator"]);
+    let (_, desk) = world.member("desk", &["operator"]);
+    // Named, but without the role that the path above asks for.
+    let (_, demoted) = world.member("desk", &["edge"]);
+    for (target, who, status) in [
+        ("/hello", &edge, 200),
+        ("/administrator", &edge, 200),
+        ("/admin", &edge, 403),
+        ("/admin?x", &edge, 403),
+        ("/%41dmin/x", &edge, 403),
+        ("/admin;x/keys", &edge, 403),
+        ("/admin%2Fkeys", &operator, 403),
+        ("/admin/users", &operator, 200),
+        ("/admin/keys", &operator, 403),
+        ("/admin/keys", &demoted, 403),
+        ("/admin/keys", &desk, 200),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: hub\r\n\r\n");
+        assert_eq!(world.say(who, &head).await, status, "{target}");
+    }
+    assert_eq!(world.front.counters().refused_path, 7);
+    assert_eq!(service.seen.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let service = Service::on_tcp().await;
+    let upstream = service.upstream.clone();
+    let mut limits = Limits::default();
+    limits.max_from_one_address = 2;
+    let rules = Rules::new(Access::AnyMember);
+    let world = World::new(|tls| Front::http(tls, upstream, rules).with_limits(limits)).await;
+    let (_, edge) = world.member("edge1", &[]);
+    // A stranger who never speaks.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 66], 0).into()).unwrap();
+        held.push(socket.connect(world.address).await.unwrap());
+    }
+    let counters = world.counters(|counters| counters.accepted == 4).await;
+    assert_eq!(counters.refused_full, 2);
+    assert_eq!(world.ask(&edge, get("/hello")).await.body(), "hello");
+}
+
+#[tokio::test]
+async fn heads_that_drip_are_ended() {
+    let service = Service::on_tcp().await;
+    let upstream = service.upstream.clone();
+    let mut limits = Limits::default();
+    limits.head = Duration::from_millis(600);
+    limits.handshake = Duration::from_millis(600);
+    let rules = Rules::new(Access::AnyMember);
+    let world = World::new(|tls| Front::http(tls, upstream, rules).with_limits(limits)).await;
+    let (_, edge) = world.member("edge1", &[]);
+    // Never silent, and never done: first with the head, then with the handshake.
+    let mut dripping = world.dial(&edge).await;
+    dripping
+        .write_all(b"GET /hello HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    let start = tokio::time::Instant::now();
+    soon("end", async {
+        while dripping.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(start.elapsed() > Duration::from_millis(500));
+    let mut dripping = TcpStream::connect(world.address).await.unwrap();
+    dripping.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    soon("end", async {
+        while dripping.write_all(&[0]).await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let counters = world.counters(|counters| counters.closed == 2).await;
+    assert_eq!(counters.refused_handshake, 1);
+    assert!(service.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_is_held_back_by_a_service_that_does_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = Upstream::Tcp(listener.local_addr().unwrap());
+    let (read_on, reads) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        reads.await.unwrap();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink())
+            .await
+            .unwrap();
+    });
+    let world = World::http(upstream).await;
+    let (_, edge) = world.member("edge1", &[]);
+    let mut stream = world.dial(&edge).await;
+    stream
+        .write_all(b"PUT /x HTTP/1.1\r\nhost: hub\r\ncontent-length: 1000000000\r\n\r\n")
+        .await
+        .unwrap();
+    let chunk = vec![7; 1 << 16];
+    let mut sent = 0;
+    while timeout(Duration::from_secs(1), stream.write_all(&chunk))
+        .await
+        .is_ok()
+    {
+        sent += chunk.len();
+        assert!(sent < 64 << 20, "nobody held it back");
+    }
+    read_on.send(()).unwrap();
+    soon("more", async {
+        for _ in 0..64 {
+            stream.write_all(&chunk).await.unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

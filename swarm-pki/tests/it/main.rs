@@ -10,6 +10,8 @@ mod enroll;
 mod fixture;
 #[cfg(all(feature = "front", feature = "http"))]
 mod front;
+#[cfg(all(feature = "front", feature = "http"))]
+mod front_services;
 #[cfg(all(feature = "enroll", feature = "testing"))]
 mod offline;
 #[cfg(feature = "testing")]

@@ -6,17 +6,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// In all; more are closed as they come.
-const MAX_CONNECTIONS: usize = 256;
-
-/// From one IPv4 address, or one IPv6 network of 64 bits, which is what one site has. Enough for
-/// machines that join together from behind one router.
-const MAX_FROM_ONE_PLACE: usize = 32;
-
-/// Counts open connections by where they come from: whoever floods from one place takes an eighth
-/// of the server and no more.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Admission(Arc<Mutex<Open>>);
+/// Counts open connections by where they come from, so that whoever floods from one place takes its
+/// share and no more. A place is one IPv4 address, or one IPv6 network of 64 bits, which is what
+/// one site has.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    open: Arc<Mutex<Open>>,
+    most: usize,
+    most_from_one_place: usize,
+}
 
 #[derive(Debug, Default)]
 struct Open {
@@ -27,31 +25,38 @@ struct Open {
 
 /// The right to one open connection; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     admission: Admission,
     place: IpAddr,
 }
 
 impl Admission {
+    pub(crate) fn new(most: usize, most_from_one_place: usize) -> Self {
+        Self {
+            open: Arc::default(),
+            most,
+            most_from_one_place,
+        }
+    }
+
     /// Lets a connection in, or not.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Slot> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<Slot> {
         let place = place(address);
         let mut open = self.open();
-        if open.all == MAX_CONNECTIONS {
+        if open.all >= self.most {
             return None;
         }
-        let here = open.by_place.entry(place).or_default();
-        if *here == MAX_FROM_ONE_PLACE {
+        if open.by_place.get(&place).copied().unwrap_or_default() >= self.most_from_one_place {
             return None;
         }
-        *here += 1;
+        *open.by_place.entry(place).or_default() += 1;
         open.all += 1;
         let admission = self.clone();
         Some(Slot { admission, place })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,9 +89,9 @@ mod tests {
 
     #[test]
     fn one_place_takes_its_share_and_others_find_room() {
-        let admission = Admission::default();
+        let admission = Admission::new(256, 32);
         let from = |text: &str| admission.admit(text.parse().unwrap());
-        let held: Vec<Slot> = (0..MAX_FROM_ONE_PLACE)
+        let held: Vec<Slot> = (0..32)
             .map(|n| from(&format!("2001:db8::{n:x}")).unwrap())
             .collect();
         assert!(from("2001:db8::ffff:1").is_none());
@@ -99,8 +104,8 @@ mod tests {
 
     #[test]
     fn an_address_counts_the_same_in_both_of_its_forms() {
-        let admission = Admission::default();
-        let held: Vec<_> = (0..MAX_FROM_ONE_PLACE)
+        let admission = Admission::new(256, 32);
+        let held: Vec<_> = (0..32)
             .map(|_| {
                 admission
                     .admit("::ffff:192.0.2.1".parse().unwrap())
@@ -113,10 +118,10 @@ mod tests {
 
     #[test]
     fn all_places_together_take_no_more_than_there_is() {
-        let admission = Admission::default();
+        let admission = Admission::new(256, 32);
         let from = |n: usize| admission.admit([10, 0, (n >> 8) as u8, n as u8].into());
         let held: Vec<Slot> = (0..1000).filter_map(from).collect();
-        assert_eq!(held.len(), MAX_CONNECTIONS);
+        assert_eq!(held.len(), 256);
         drop(held);
         assert!(from(0).is_some());
     }
