@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_pki::enroll::Client;
+use swarm_pki::enroll::{Client, RenewalSchedule};
 use swarm_pki::tls::Expected;
 use swarm_pki::{Role, Timestamp};
 
@@ -20,29 +20,27 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How long each address of an authority may take, so that the next is tried while somebody waits.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Renews when two thirds of the certificate's life are over, a little earlier on some nodes than on others
-/// so that not all come at once.
+/// Renews when it is due, and after a failure again as the time that is left allows.
 pub(super) async fn keep(shared: Arc<Shared>) {
+    let mut failures = 0;
     loop {
-        if is_due(&shared, Timestamp::now())
-            && let Err(error) = renew(&shared).await
-        {
+        let schedule = RenewalSchedule::of(&shared.member.certificate());
+        let now = Timestamp::now();
+        let pause = if now < schedule.due() {
+            LOOK
+        } else if let Err(error) = renew(&shared).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the certificate is not renewed yet"
             );
-        }
-        tokio::time::sleep(LOOK).await;
+            failures += 1;
+            schedule.pause(now, failures)
+        } else {
+            failures = 0;
+            LOOK
+        };
+        tokio::time::sleep(pause).await;
     }
-}
-
-fn is_due(shared: &Shared, now: Timestamp) -> bool {
-    let certificate = shared.member.certificate();
-    let life = certificate.not_after().since(certificate.not_before());
-    // a fixed share of up to a tenth of the life, from the serial number, is this certificate's jitter
-    let jitter =
-        f64::from(certificate.serial().as_bytes().last().copied().unwrap_or(0)) / 255.0 / 10.0;
-    now.since(certificate.not_before()) >= life.mul_f64(2.0 / 3.0 - jitter)
 }
 
 /// Asks the authority for a certificate with a new key, presents it, and moves the bus over to it.

@@ -297,7 +297,7 @@ impl Client {
         })
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.clock
             .current_time()
             .map_or(Timestamp::MIN, Timestamp::from)

@@ -75,7 +75,9 @@ mod offline;
 mod pinning;
 mod pkcs7;
 mod refusal;
+mod renewal;
 mod response;
+mod schedule;
 mod serve;
 mod server;
 
@@ -87,4 +89,5 @@ pub use offline::{
     MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_GRANT_FILE_BYTES,
 };
 pub use refusal::Reason;
+pub use schedule::RenewalSchedule;
 pub use server::{PATH, Server};

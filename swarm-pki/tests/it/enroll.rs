@@ -10,7 +10,7 @@ use swarm_pki::{
     CertificateRequest, KeyAlgorithm, NodeCertificate, PrivateKey, RevocationReason, Timestamp,
     enroll::{
         Address, AttemptError, Client, CreateInviteError, Enrolled, Invite, InviteError, JoinError,
-        PATH, Reason, Server,
+        PATH, Reason, RenewalSchedule, Server,
     },
     store::{Grant, InviteSpec, Store, StoreSpec, Target},
     tls::{Expected, MeshTls},
@@ -425,6 +425,104 @@ async fn a_member_renews_with_new_keys_until_it_is_revoked() {
     let refused = soon("answer", client.renew(&tls, &hub, &addresses, &request)).await;
     let error = refused.unwrap_err();
     assert!(error.to_string().contains("CertificateRevoked"), "{error}");
+}
+
+/// Makes a member whose certificate is due for renewal at once: its life is short, and the hour
+/// that it is dated back is part of it.
+async fn due_member(authority: &Authority, machine: &Machine, id: &str) -> MeshTls {
+    let mut grant = Grant::new(id.parse().unwrap());
+    grant.lifetime = Some(Duration::from_secs(600));
+    let spec = InviteSpec {
+        grant,
+        expires: Timestamp::now() + HOUR,
+    };
+    let (hub, now) = ("hub".parse().unwrap(), Timestamp::now());
+    let addresses = vec![authority.address.into()];
+    let invite = Invite::create(&authority.store, &spec, hub, addresses, "operator", now).unwrap();
+    machine.tls(&join(&invite, machine).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_under_a_live_connection() {
+    let authority = Authority::new().await;
+    let tls = due_member(&authority, &Machine::new(1), "edge1").await;
+    let first = tls.certificate();
+    assert!(RenewalSchedule::of(&first).due() < Timestamp::now());
+
+    // A connection of before, and a revocation that only the authority knows of.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = authority
+        .hub
+        .server_config(swarm_pki::tls::ClientAuth::Required, &[]);
+    let serve = async {
+        authority
+            .hub
+            .accept(&config, listener.accept().await.unwrap().0)
+            .await
+    };
+    let dial = async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        tls.connect(Expected::AnyMember, &[], stream).await
+    };
+    let (served, dialled) = soon("handshake", async { tokio::join!(serve, dial) }).await;
+    let ((mut server, peer), (mut client, _)) = (served.unwrap(), dialled.unwrap());
+    let now = Timestamp::now();
+    let stolen = Authority::member(&authority.store, "stolen", "10.0.0.8", 8).certificate();
+    let target = Target::Node("stolen".parse().unwrap());
+    let reason = RevocationReason::KeyCompromise;
+    authority
+        .store
+        .revoke(&target, reason, "operator", now)
+        .unwrap();
+
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let renewing = tokio::spawn({
+        let (tls, kept, address) = (tls.clone(), Arc::clone(&kept), authority.address);
+        let mut seed = 1;
+        async move {
+            let request = |current: &NodeCertificate| {
+                seed += 1;
+                // The first attempt fails on the caller's side.
+                if seed == 2 {
+                    return Err("the disk is full".into());
+                }
+                let machine = Machine::new(seed);
+                let request = machine.request(current.id().as_str());
+                Ok((machine.key, request))
+            };
+            let keep = |enrolled: &Enrolled, _: &Arc<PrivateKey>| {
+                kept.lock().unwrap().push(enrolled.certificate.clone());
+                Ok(())
+            };
+            let hub = Expected::Node("hub".parse().unwrap());
+            Client::default()
+                .keep_renewed(&tls, &hub, &[address], request, keep)
+                .await
+        }
+    });
+    let mut changes = tls.subscribe();
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while tls.certificate() == first || !tls.trust().is_revoked(&stolen) {
+            changes.changed().await.unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    let renewed = tls.certificate();
+    assert_eq!(*kept.lock().unwrap(), std::slice::from_ref(&renewed));
+    assert_eq!(renewed.identity().wireguard_public_key, [3; 32]);
+    assert!(RenewalSchedule::issued_at(&renewed, Timestamp::now()).due() > Timestamp::now());
+
+    // The connection of before goes on, and its peer is still in good standing.
+    let guard = tokio::spawn(authority.hub.guard(&peer.unwrap()));
+    soon("echo", async {
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'x');
+    })
+    .await;
+    assert!(!guard.is_finished() && !renewing.is_finished());
+    renewing.abort();
 }
 
 async fn ask(
