@@ -95,7 +95,7 @@ pub(crate) async fn serve(
         let connection = serve_connection(
             Arc::clone(&shared),
             stream,
-            clients,
+            clients.clone(),
             router.clone(),
             stop.clone(),
         );

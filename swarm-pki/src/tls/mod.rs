@@ -15,7 +15,7 @@
 //! # Invariants
 //! - TLS 1.3 alone, on aws-lc-rs, the post-quantum X25519MLKEM768 preferred.
 //! - Identity is what the certificate says: its SPIFFE URI and roles, checked against
-//!   [`Expected`]. The DNS name or address that a client dials is not compared: members are found
+//!   [`Expected`], by servers too. The DNS name or address that a client dials is not compared: members are found
 //!   by name in rosters, not by DNS, and addresses change.
 //! - Revocation is looked up at every handshake. There is no session resumption, which would skip
 //!   it: servers send no tickets and clients keep none.
@@ -87,12 +87,14 @@ use crate::{Certificate, NodeCertificate, Signer, Timestamp, Trust};
 use signing::{HandshakeKey, OwnCertificate};
 use verifier::{PeerVerifier, TrustSource};
 
-/// Whether a server asks its clients for a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whom a server lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientAuth {
-    /// Every client must have one.
+    /// Any member: every client must have a trusted certificate.
     Required,
+    /// These members alone: others are refused in the handshake.
+    Expected(Expected),
     /// A client may come without; one that it does present must be trusted all the same. For
     /// enrolment.
     Optional,
@@ -180,7 +182,11 @@ impl MeshTls {
     /// `alpn` are the application protocols, the preferred one first; none for no negotiation.
     pub fn server_config(&self, clients: ClientAuth, alpn: &[&[u8]]) -> Arc<ServerConfig> {
         let anonymous = clients == ClientAuth::Optional;
-        let verifier = self.verifier(Expected::AnyMember, anonymous);
+        let expected = match clients {
+            ClientAuth::Expected(expected) => expected,
+            ClientAuth::Required | ClientAuth::Optional => Expected::AnyMember,
+        };
+        let verifier = self.verifier(expected, anonymous);
         let provider = Arc::clone(&self.0.provider);
         let mut config = ServerConfig::builder_with_details(provider, Arc::clone(&self.0.clock))
             .with_protocol_versions(&[&TLS13])

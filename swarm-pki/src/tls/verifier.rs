@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::Shared;
 use crate::{NodeCertificate, NodeId, Role, Trust, VerifyError};
 
-/// Whom a client expects to find at the other end.
+/// Whom one side expects to find at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expected {
@@ -23,6 +23,8 @@ pub enum Expected {
     Role(Role),
     /// Any node with a trusted certificate.
     AnyMember,
+    /// Whoever one of these describes.
+    AnyOf(Vec<Expected>),
 }
 
 impl Expected {
@@ -31,18 +33,22 @@ impl Expected {
     /// # Errors
     /// [`WrongPeer`] names who it is instead.
     pub fn check(&self, certificate: &NodeCertificate) -> Result<(), WrongPeer> {
-        let met = match self {
-            Self::Node(node) => certificate.id() == node,
-            Self::Role(role) => certificate.identity().roles.contains(role),
-            Self::AnyMember => true,
-        };
-        if met {
+        if self.is_met_by(certificate) {
             return Ok(());
         }
         Err(WrongPeer {
             expected: self.clone(),
             found: certificate.id().clone(),
         })
+    }
+
+    fn is_met_by(&self, certificate: &NodeCertificate) -> bool {
+        match self {
+            Self::Node(node) => certificate.id() == node,
+            Self::Role(role) => certificate.identity().roles.contains(role),
+            Self::AnyMember => true,
+            Self::AnyOf(list) => list.iter().any(|one| one.is_met_by(certificate)),
+        }
     }
 }
 
@@ -52,6 +58,13 @@ impl fmt::Display for Expected {
             Self::Node(node) => write!(f, "node {node}"),
             Self::Role(role) => write!(f, "a node with the role {role}"),
             Self::AnyMember => f.write_str("any member"),
+            Self::AnyOf(list) if list.is_empty() => f.write_str("nobody"),
+            Self::AnyOf(list) => {
+                for (index, one) in list.iter().enumerate() {
+                    write!(f, "{}{one}", if index == 0 { "" } else { " or " })?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -136,6 +136,42 @@ async fn a_client_accepts_only_the_peer_it_expects() {
 }
 
 #[tokio::test]
+async fn a_server_accepts_only_the_clients_it_expects() {
+    let swarm = Swarm::new();
+    let hub = swarm.node("hub", &["hub"]).tls(swarm.trust());
+    let edge = swarm.node("edge1", &["edge"]).tls(swarm.trust());
+    let node = |id: &str| Expected::Node(id.parse().unwrap());
+    for good in [
+        node("edge1"),
+        Expected::Role(role("edge")),
+        Expected::AnyMember,
+        Expected::AnyOf(vec![node("desk"), Expected::Role(role("edge"))]),
+    ] {
+        let auth = ClientAuth::Expected(good);
+        let (served, dialled) = handshake(&hub, auth, &edge, Expected::AnyMember).await;
+        assert_eq!(served.unwrap().1.unwrap().id().as_str(), "edge1");
+        assert!(dialled.is_ok());
+    }
+    for (bad, said) in [
+        (node("desk"), "expected node desk, found node edge1"),
+        (
+            Expected::AnyOf(vec![node("desk"), Expected::Role(role("operator"))]),
+            "expected node desk or a node with the role operator, found node edge1",
+        ),
+        (
+            Expected::AnyOf(Vec::new()),
+            "expected nobody, found node edge1",
+        ),
+    ] {
+        let auth = ClientAuth::Expected(bad);
+        let (served, dialled) = handshake(&hub, auth, &edge, Expected::AnyMember).await;
+        let refused = served.err().unwrap().to_string();
+        assert!(refused.ends_with(said), "{refused}");
+        assert_eq!(alert(dialled), AlertDescription::CertificateUnknown);
+    }
+}
+
+#[tokio::test]
 async fn a_client_without_a_certificate_gets_in_only_where_that_is_allowed() {
     let swarm = Swarm::new();
     let hub = swarm.node("hub", &["hub"]).tls(swarm.trust());
