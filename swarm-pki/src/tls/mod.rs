@@ -56,7 +56,7 @@ mod signing;
 mod verifier;
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -131,9 +131,12 @@ impl Shared {
             .clone()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Live)) {
-        change(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
+    /// Exchanges something; `change` returns what was there before.
+    fn change<T>(&self, change: impl FnOnce(&mut Live) -> T) {
+        let before = change(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
         self.generation.send_modify(|generation| *generation += 1);
+        // Not under the lock: it may take a while to give back a large trust.
+        drop(before);
     }
 }
 
@@ -272,8 +275,10 @@ impl MeshTls {
         key: impl Signer + 'static,
     ) -> Result<(), OwnCertificateError> {
         let (certificate, own) = pair(chain, Arc::new(key))?;
-        self.0
-            .change(|live| (live.certificate, live.own) = (certificate, own));
+        self.0.change(|live| {
+            live.certificate = certificate;
+            mem::replace(&mut live.own, own)
+        });
         Ok(())
     }
 
@@ -284,7 +289,8 @@ impl MeshTls {
             .updating
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.0.change(|live| live.trust = Arc::new(trust));
+        let trust = Arc::new(trust);
+        self.0.change(|live| mem::replace(&mut live.trust, trust));
     }
 
     /// Changes what is trusted, by a newer CRL as a rule; other changes wait meanwhile, handshakes
@@ -303,7 +309,8 @@ impl MeshTls {
             .unwrap_or_else(PoisonError::into_inner);
         let mut trust = Trust::clone(&self.trust());
         let done = update(&mut trust)?;
-        self.0.change(|live| live.trust = Arc::new(trust));
+        let trust = Arc::new(trust);
+        self.0.change(|live| mem::replace(&mut live.trust, trust));
         Ok(done)
     }
 

@@ -28,6 +28,8 @@ mod stacks;
 mod store;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_reload;
 #[cfg(feature = "testing")]
 mod trust;
 #[cfg(feature = "testing")]

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{AlertDescription, CertificateError, HandshakeKind, NamedGroup};
+use rustls::{AlertDescription, CertificateError, NamedGroup};
 use rustls_pki_types::ServerName;
 use swarm_pki::{
     KeyAlgorithm, Timestamp, TrustBundle, Validity, VerifyError,
@@ -27,8 +27,8 @@ use crate::fixture::{Node, Swarm, TestClock, current, learn, program, role, soon
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-type Served = (server::TlsStream<TcpStream>, Option<Peer>);
-type Dialled = (client::TlsStream<TcpStream>, Peer);
+pub(crate) type Served = (server::TlsStream<TcpStream>, Option<Peer>);
+pub(crate) type Dialled = (client::TlsStream<TcpStream>, Peer);
 
 /// One handshake over loopback; the client reads one byte, so that it learns of a refusal.
 async fn handshake(
@@ -58,7 +58,7 @@ async fn handshake(
     soon("handshake", async { tokio::join!(serve, dial) }).await
 }
 
-async fn between(
+pub(crate) async fn between(
     server: &MeshTls,
     client: &MeshTls,
 ) -> (
@@ -325,38 +325,6 @@ async fn a_guard_ends_when_its_peer_expires() {
     clock.set(now + HOUR + Duration::from_secs(1));
     let why = soon("end of the guard", guard).await.unwrap();
     assert!(matches!(why, VerifyError::Expired { .. }), "{why}");
-}
-
-#[tokio::test]
-async fn no_session_is_ever_resumed() {
-    let swarm = Swarm::new();
-    let hub = swarm.node("hub", &[]).tls(swarm.trust());
-    let edge = swarm.node("edge1", &[]).tls(swarm.trust());
-    // A client that would gladly resume: the configuration of the mesh with a session store.
-    let mut eager = rustls::ClientConfig::clone(&edge.client_config(Expected::AnyMember, &[]));
-    eager.resumption = rustls::client::Resumption::in_memory_sessions(32);
-    let eager = TlsConnector::from(Arc::new(eager));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let config = hub.server_config(ClientAuth::Required, &[]);
-    for _ in 0..3 {
-        let serve = async {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (mut stream, _) = hub.accept(&config, stream).await.unwrap();
-            stream.write_all(b"!").await.unwrap();
-            stream.shutdown().await.unwrap();
-        };
-        let dial = async {
-            let stream = TcpStream::connect(address).await.unwrap();
-            let name = ServerName::try_from("hub.fleet.internal").unwrap();
-            let mut stream = eager.connect(name, stream).await.unwrap();
-            stream.read_to_end(&mut Vec::new()).await.unwrap();
-            let session = stream.get_ref().1;
-            assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(session.tls13_tickets_received(), 0);
-        };
-        soon("handshake", async { tokio::join!(serve, dial) }).await;
-    }
 }
 
 #[tokio::test]
