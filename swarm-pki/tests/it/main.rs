@@ -6,6 +6,8 @@
 mod corpus;
 #[cfg(feature = "enroll")]
 mod enroll;
+#[cfg(all(feature = "enroll", feature = "front"))]
+mod examples;
 #[cfg(feature = "tls")]
 mod fixture;
 #[cfg(all(feature = "front", feature = "http"))]
