@@ -129,6 +129,10 @@ impl Authority {
         })
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The certificates, the revocation lists, the log.
     pub fn store(&self) -> &Store {
         &self.store
@@ -262,7 +266,7 @@ impl Authority {
     }
 
     /// What a node is granted by the plan: its roles and its addresses.
-    fn grant(&self, id: &NodeId, now: Timestamp) -> Result<Grant, Error> {
+    pub(crate) fn grant(&self, id: &NodeId, now: Timestamp) -> Result<Grant, Error> {
         let mut grant = Grant::new(id.clone());
         let planned = self.plan.node(&wire::config_id(id));
         let addresses = match planned {

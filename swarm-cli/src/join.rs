@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use swarm_pki::enroll::{Client, Invite};
 use swarm_pki::tls::{Expected, MeshTls};
-use swarm_pki::{NodeId, PrivateKey, SerialNumber, Timestamp, TrustBundle};
+use swarm_pki::{NodeCertificate, NodeId, PrivateKey, SerialNumber, Timestamp, TrustBundle};
 
 use crate::error::Error;
 use crate::identity::{self, Identity};
@@ -17,6 +17,8 @@ use crate::{file, secrets};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Joined {
+    /// The swarm that it belongs to.
+    pub swarm: swarm_pki::SwarmName,
     /// Its id.
     pub node: NodeId,
     /// Its addresses in the mesh.
@@ -25,6 +27,19 @@ pub struct Joined {
     pub serial: SerialNumber,
     /// The end of its certificate.
     pub not_after: Timestamp,
+}
+
+impl Joined {
+    pub(crate) fn new(certificate: &NodeCertificate) -> Self {
+        let identity = certificate.identity();
+        Self {
+            swarm: identity.swarm.clone(),
+            node: identity.id.clone(),
+            addresses: identity.addresses.clone(),
+            serial: certificate.serial(),
+            not_after: certificate.not_after(),
+        }
+    }
 }
 
 /// Joins a swarm by an invite: makes the node's keys in `layout`, has them certified, and fetches what a
@@ -93,12 +108,7 @@ async fn enrol(layout: &Layout, invite: &Invite) -> Result<Joined, Error> {
     // the identity last: with it the node exists
     identity.save(&node)?;
     let certificate = &identity.certificate;
-    Ok(Joined {
-        node: id.clone(),
-        addresses: certificate.identity().addresses.clone(),
-        serial: certificate.serial(),
-        not_after: certificate.not_after(),
-    })
+    Ok(Joined::new(certificate))
 }
 
 /// What was there before, so that a join that failed leaves nothing behind.

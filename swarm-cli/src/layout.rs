@@ -176,6 +176,11 @@ impl NodeLayout {
         self.directory.join("handshake.floor")
     }
 
+    /// The key and the request of a node that waits for its grant.
+    pub(crate) fn pending(&self) -> PathBuf {
+        self.directory.join("pending.pem")
+    }
+
     /// Held by the one process that runs this node.
     pub fn lock(&self) -> PathBuf {
         self.directory.join("lock")

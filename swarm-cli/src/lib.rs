@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`Authority`] makes a swarm and decides who is in it.
-//! - [`join`] turns an invite into a node's directory.
+//! - [`join`] turns an invite into a node's directory; [`request`] and [`accept`] do so without a connection.
 //! - [`Member`] acts as a node whose directory it can read: it talks mutual TLS and on the bus.
 //! - [`Node`] runs a node: the tunnel, the bus, the rooms, and on a hub the servers behind them.
 //!
@@ -36,6 +36,7 @@ mod layout;
 mod lock;
 mod member;
 mod node;
+mod offline;
 mod secrets;
 mod status;
 mod wire;
@@ -46,4 +47,5 @@ pub use join::{Joined, join};
 pub use layout::{Layout, NodeLayout};
 pub use member::{Member, read_plan};
 pub use node::Node;
+pub use offline::{accept, request};
 pub use status::{CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, Status, TunnelStatus};

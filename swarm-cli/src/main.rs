@@ -9,6 +9,7 @@
 mod args;
 mod cmd;
 mod failure;
+mod input;
 mod report;
 
 use std::process::ExitCode;

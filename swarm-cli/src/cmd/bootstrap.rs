@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use swarm::{Authority, FirstHub, Layout};
 use swarm_pki::{NodeId, SwarmName};
-use zeroize::Zeroizing;
 
 use crate::args::Global;
+use crate::input;
 use crate::report::{Failure, Output};
 
 /// Make a swarm: authority, this machine as its hub, configuration of every server
@@ -47,7 +47,7 @@ impl Bootstrap {
         };
         let passphrase = self
             .passphrase_file
-            .map(|path| read_passphrase(&path))
+            .map(|path| input::passphrase(&path))
             .transpose()?;
         let first = FirstHub {
             swarm: self.name,
@@ -76,18 +76,5 @@ impl Bootstrap {
                 global.dir.display()
             )
         })
-    }
-}
-
-fn read_passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-    match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => Ok(Zeroizing::new(line.as_bytes().to_vec())),
-        None => Err(Failure::input(format!(
-            "{} has no passphrase on its first line",
-            path.display()
-        ))),
     }
 }

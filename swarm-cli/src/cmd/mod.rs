@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod offline;
 pub(crate) mod renew;
 pub(crate) mod revoke;
 pub(crate) mod room;
@@ -30,6 +31,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Bootstrap(command) => command.run(global, output),
         Command::Invite(command) => command.run(global, output),
         Command::Join(command) => command.run(global, output),
+        Command::Request(command) => command.run(global, output),
+        Command::Grant(command) => command.run(global, output),
+        Command::Accept(command) => command.run(global, output),
         Command::Up(command) => command.run(global),
         Command::Status(command) => return command.run(global, output),
         Command::Revoke(command) => command.run(global, output),
@@ -55,6 +59,14 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Finds the socket of this machine's node.
 pub(crate) fn control_socket(global: &Global, node: Option<&NodeId>) -> Result<PathBuf, Failure> {
     Ok(Layout::new(&global.dir)?.find_node(node)?.control_socket())
+}
+
+/// Tells a running hub that its authority did something, and returns whether one listened. It looks by
+/// itself within a second; told, it looks at once.
+pub(crate) fn tell_hub(global: &Global) -> bool {
+    control_socket(global, None).is_ok_and(|socket| {
+        runtime().is_ok_and(|runtime| runtime.block_on(swarm::control::refresh(&socket)).is_ok())
+    })
 }
 
 /// Who asks the authority, for its log: the user of this machine.

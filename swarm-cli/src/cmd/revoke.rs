@@ -22,11 +22,7 @@ impl Revoke {
     pub(crate) fn run(self, global: &Global, output: Output) -> Result<(), Failure> {
         let authority = Authority::open(Layout::new(&global.dir)?)?;
         let list = authority.revoke(&self.id, self.reason, &super::requester())?;
-        // the running hub looks by itself within a second; told, it looks at once
-        let told = super::control_socket(global, None).is_ok_and(|socket| {
-            super::runtime()
-                .is_ok_and(|runtime| runtime.block_on(swarm::control::refresh(&socket)).is_ok())
-        });
+        let told = super::tell_hub(global);
         let value =
             json!({ "node": self.id, "crl_number": list.number().to_string(), "hub_told": told });
         output.show(&value, || {

@@ -5,4 +5,5 @@
 mod bad_input;
 mod bootstrap;
 mod certificates;
+mod offline;
 mod program;
