@@ -1,17 +1,19 @@
 //! Issues from policy, never from what a request asks for; times and serial numbers are arguments.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use der::Encode;
+use x509_cert::ext::Extension;
 use x509_cert::name::Name;
 
 use crate::encode::CertificateFields;
 use crate::key::{KeyError, PublicKey, SignError, Signer};
-use crate::profile::{authority_extensions, node_extensions};
+use crate::profile::{authority_extensions, leaf_extensions};
 use crate::{
-    Certificate, CrlContents, IdentityError, NodeCertificate, NodeIdentity, RevocationList,
-    SerialNumber, SwarmName, Validity,
+    Certificate, CrlContents, IdentityError, NodeCertificate, NodeId, NodeIdentity, RevocationList,
+    SerialNumber, ServiceCertificate, ServiceIdentity, ServiceName, SwarmName, Usage, Validity,
 };
 
 /// An authority could not be made, or could not issue.
@@ -30,6 +32,9 @@ pub enum AuthorityError {
     /// The authority's path length allows no authority below it.
     #[error("this authority may not issue for another authority")]
     PathLength,
+    /// A link can only lead to another root, self-signed, with issuing authorities below it.
+    #[error("{0} is not another root")]
+    NotARoot(String),
     /// The asked validity lies wholly outside the authority's own.
     #[error("the authority is valid from {} to {} only", .authority.not_before, .authority.not_after)]
     OutsideValidity {
@@ -76,7 +81,8 @@ impl Authority {
         })
     }
 
-    /// Makes a self-signed root: path length 1, so one level of issuing authorities below it.
+    /// Makes a self-signed root: path length 2, for issuing authorities and for a link to the next
+    /// root ([`link_root`](Self::link_root)) with its issuing authorities below it.
     ///
     /// Every root has a name of its own (generation and key identifier are part of it), because
     /// verifiers find revocation lists by the issuer's name.
@@ -98,7 +104,7 @@ impl Authority {
             validity,
             subject: &subject,
             spki: key.spki_der(),
-            extensions: authority_extensions(&key.key_id(), &key.key_id(), 1),
+            extensions: authority_extensions(&key.key_id(), &key.key_id(), 2),
         }
         .sign(&signer)?;
         Self::new(certificate, signer)
@@ -133,6 +139,43 @@ impl Authority {
         Ok(fields.sign(&self.signer)?)
     }
 
+    /// Certifies the name and key of the next root: the certificate "NewWithOld" of
+    /// [RFC 4210 §4.4](https://www.rfc-editor.org/rfc/rfc4210#section-4.4), path length 1. Whoever
+    /// knows this root can follow to the new one by it, until the validity ends; the validity is
+    /// cut down to what lies within this authority's own.
+    ///
+    /// # Errors
+    /// [`AuthorityError::NotARoot`], [`AuthorityError::PathLength`] when called on an issuing
+    /// authority, [`AuthorityError::OutsideValidity`], [`AuthorityError::Sign`].
+    pub fn link_root(
+        &self,
+        new_root: &Certificate,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<Certificate, AuthorityError> {
+        if self.certificate.path_length().is_some_and(|most| most < 2) {
+            return Err(AuthorityError::PathLength);
+        }
+        check_authority(new_root)?;
+        let is_root = new_root.is_signed_by(new_root) && new_root.path_length() != Some(0);
+        if !is_root || new_root.subject_der() == self.certificate.subject_der() {
+            return Err(AuthorityError::NotARoot(new_root.subject()));
+        }
+        let key = new_root.public_key()?;
+        let key_id = new_root
+            .subject_key_id()
+            .ok_or(AuthorityError::NotAnAuthority("no subject key identifier"))?;
+        let fields = CertificateFields {
+            serial,
+            issuer: self.certificate.subject_der(),
+            validity: self.cut(validity)?,
+            subject: new_root.subject_der(),
+            spki: key.spki_der(),
+            extensions: authority_extensions(key_id, &self.key_id, 1),
+        };
+        Ok(fields.sign(&self.signer)?)
+    }
+
     /// Issues a node certificate for `key` that says exactly `identity`. The validity is cut down
     /// to what lies within this authority's own.
     ///
@@ -149,21 +192,63 @@ impl Authority {
         validity: Validity,
     ) -> Result<NodeCertificate, AuthorityError> {
         identity.check()?;
-        let subject = name(identity.id.as_str(), &identity.swarm)
-            .to_der()
-            .expect("two short attributes");
-        let mut extensions = node_extensions(&key.key_id(), &self.key_id);
-        extensions.extend(identity.to_extensions());
-        let certificate = CertificateFields {
+        let subject = node_name(&identity.id, &identity.swarm);
+        let certificate = self.issue_leaf(
+            key,
+            &subject,
+            &identity.usages,
+            identity.to_extensions(),
+            serial,
+            validity,
+        )?;
+        Ok(NodeCertificate::try_from(&certificate)?)
+    }
+
+    /// Issues a service certificate for `key` that says exactly `identity`; serial number and
+    /// validity as for [`issue_node`](Self::issue_node).
+    ///
+    /// # Errors
+    /// As [`issue_node`](Self::issue_node).
+    pub fn issue_service(
+        &self,
+        key: &PublicKey,
+        identity: &ServiceIdentity,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<ServiceCertificate, AuthorityError> {
+        identity.check()?;
+        let subject = service_name(&identity.name, &identity.swarm);
+        let certificate = self.issue_leaf(
+            key,
+            &subject,
+            &identity.usages,
+            [identity.to_extension()],
+            serial,
+            validity,
+        )?;
+        Ok(ServiceCertificate::try_from(&certificate)?)
+    }
+
+    fn issue_leaf(
+        &self,
+        key: &PublicKey,
+        subject: &Name,
+        usages: &BTreeSet<Usage>,
+        names: impl IntoIterator<Item = Extension>,
+        serial: SerialNumber,
+        validity: Validity,
+    ) -> Result<Certificate, AuthorityError> {
+        let mut extensions = leaf_extensions(usages, &key.key_id(), &self.key_id);
+        extensions.extend(names);
+        let fields = CertificateFields {
             serial,
             issuer: self.certificate.subject_der(),
             validity: self.cut(validity)?,
-            subject: &subject,
+            subject: &subject.to_der().expect("a few short attributes"),
             spki: key.spki_der(),
             extensions,
-        }
-        .sign(&self.signer)?;
-        Ok(NodeCertificate::try_from(&certificate)?)
+        };
+        Ok(fields.sign(&self.signer)?)
     }
 
     /// Signs a revocation list over this authority's certificates.
@@ -218,15 +303,23 @@ fn authority_name(kind: &str, generation: u32, key: &PublicKey) -> String {
 }
 
 fn name_der(common_name: &str, swarm: &SwarmName) -> Vec<u8> {
-    name(common_name, swarm)
+    named(&format!("CN={common_name},O={swarm}"))
         .to_der()
         .expect("two short attributes")
 }
 
-/// The name `CN=<common_name>,O=<swarm>`. Not empty, because nats-server 2.9 looks past the DNS
-/// names of a certificate with an empty subject.
-pub(crate) fn name(common_name: &str, swarm: &SwarmName) -> Name {
-    format!("CN={common_name},O={swarm}")
-        .parse()
+/// The name `CN=<id>,O=<swarm>`. Not empty, because nats-server 2.9 looks past the DNS names of a
+/// certificate with an empty subject.
+pub(crate) fn node_name(id: &NodeId, swarm: &SwarmName) -> Name {
+    named(&format!("CN={id},O={swarm}"))
+}
+
+/// The name `CN=<name>,OU=service,O=<swarm>`, which is no node's.
+pub(crate) fn service_name(name: &ServiceName, swarm: &SwarmName) -> Name {
+    named(&format!("CN={name},OU=service,O={swarm}"))
+}
+
+fn named(text: &str) -> Name {
+    text.parse()
         .expect("letters, digits, spaces, hyphens and dots need no escaping")
 }

@@ -135,12 +135,15 @@ pub use certificate::{
 pub use error::Error;
 pub use identity::{
     IdentityError, MAX_ADDRESSES, MAX_DNS_NAMES, MAX_ROLES, NodeCertificate, NodeIdentity,
-    SWARM_EXTENSION_OID,
+    SWARM_EXTENSION_OID, ServiceCertificate, ServiceIdentity, Usage,
 };
 pub use key::{KeyAlgorithm, KeyError, MAX_KEY_BYTES, PrivateKey, PublicKey, SignError, Signer};
-pub use name::{DnsName, Domain, NameError, NameFault, NodeId, Role, SpiffeId, SwarmName};
+pub use name::{
+    DnsName, Domain, NameError, NameFault, NodeId, Role, ServiceName, ServiceSpiffeId, SpiffeId,
+    SwarmName,
+};
 pub use profile::{Lifetimes, Validity};
-pub use request::{CertificateRequest, MAX_REQUEST_BYTES, RequestError};
+pub use request::{CertificateRequest, MAX_REQUEST_BYTES, RequestError, ServiceRequest};
 pub use revocation::{
     CrlContents, CrlError, MAX_CRL_BYTES, ReasonError, Revocation, RevocationList, RevocationReason,
 };
@@ -148,8 +151,8 @@ pub use serial::{SerialError, SerialNumber};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use trust::{
     BundleError, CrlExpiry, CrlState, CrlStatus, MAX_BUNDLE_BYTES, MAX_CRLS, MAX_ISSUERS,
-    MAX_NODES, MAX_ROOTS, NodeChange, NodeRemoval, Refusal, RefusalReason, RemovalReason, Trust,
-    TrustBundle, TrustChanges, TrustError, VerifyError,
+    MAX_LINKS, MAX_NODES, MAX_ROOTS, NodeChange, NodeRemoval, Refusal, RefusalReason,
+    RemovalReason, Trust, TrustBundle, TrustChanges, TrustError, VerifyError,
 };
 
 #[cfg(all(doctest, feature = "store"))]

@@ -1,11 +1,12 @@
-//! What root, issuing and node certificates look like: usages and lifetimes.
+//! What root, issuing, node and service certificates look like: usages and lifetimes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use const_oid::AssociatedOid;
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
-    ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
+    ID_CE_SUBJECT_KEY_IDENTIFIER,
 };
 use der::asn1::OctetString;
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,8 @@ use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
 };
 
-use crate::Timestamp;
 use crate::encode::extension;
+use crate::{Timestamp, Usage};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -58,6 +59,7 @@ impl Validity {
 /// | `root` | 10 years |
 /// | `issuing` | 3 years |
 /// | `node` | 30 days |
+/// | `service` | 90 days |
 /// | `backdate` | 1 hour |
 /// | `crl` | 7 days |
 /// | `root_crl` | 1 year |
@@ -73,6 +75,9 @@ pub struct Lifetimes {
     /// A node certificate, unless its grant says otherwise.
     #[serde(with = "seconds")]
     pub node: Duration,
+    /// A service certificate; longer than a node's, for many services are given theirs by hand.
+    #[serde(with = "seconds")]
+    pub service: Duration,
     /// How far before its making a certificate or list becomes valid, for clocks that run behind.
     #[serde(with = "seconds")]
     pub backdate: Duration,
@@ -90,6 +95,7 @@ impl Default for Lifetimes {
             root: Duration::from_secs(3_652 * DAY),
             issuing: Duration::from_secs(1_095 * DAY),
             node: Duration::from_secs(30 * DAY),
+            service: Duration::from_secs(90 * DAY),
             backdate: Duration::from_secs(HOUR),
             crl: Duration::from_secs(7 * DAY),
             root_crl: Duration::from_secs(365 * DAY),
@@ -133,14 +139,18 @@ pub(crate) fn authority_extensions(
     ]
 }
 
-/// The extensions that every node certificate has, whoever the node is.
-pub(crate) fn node_extensions(subject_key_id: &[u8], authority_key_id: &[u8]) -> Vec<Extension> {
+/// The extensions that every node and service certificate has, whoever it is for.
+pub(crate) fn leaf_extensions(
+    usages: &BTreeSet<Usage>,
+    subject_key_id: &[u8],
+    authority_key_id: &[u8],
+) -> Vec<Extension> {
     let constraints = BasicConstraints {
         ca: false,
         path_len_constraint: None,
     };
     let usage = KeyUsage(KeyUsages::DigitalSignature.into());
-    let purposes = ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]);
+    let purposes = ExtendedKeyUsage(usages.iter().map(|usage| usage.oid()).collect());
     vec![
         extension(ID_CE_BASIC_CONSTRAINTS, true, &constraints),
         extension(ID_CE_KEY_USAGE, true, &usage),

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use serde_json::json;
 use swarm::{Authority, Layout};
 use swarm_pki::store::{NodeRecord, NodeStatus};
-use swarm_pki::verify::{ChainCheck, Purpose, SubjectName, verify_chain};
-use swarm_pki::{Certificate, RevocationList, Timestamp};
+use swarm_pki::verify::{ChainCheck, SubjectName, verify_chain};
+use swarm_pki::{Certificate, RevocationList, Timestamp, Usage};
 
 use crate::args::Global;
 use crate::report::{Failure, Output, chain, table};
@@ -218,8 +218,8 @@ impl Verify {
         }
         check.name = self.name;
         check.purpose = self.purpose.map(|purpose| match purpose {
-            PurposeArgument::Server => Purpose::Server,
-            PurposeArgument::Client => Purpose::Client,
+            PurposeArgument::Server => Usage::Server,
+            PurposeArgument::Client => Usage::Client,
         });
         match verify_chain(&certificate, &check, self.at.unwrap_or_else(Timestamp::now)) {
             Ok(verified) => {

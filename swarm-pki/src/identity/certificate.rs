@@ -2,16 +2,11 @@
 
 use std::fmt;
 
-use const_oid::db::rfc5280::{
-    ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
-    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
-};
 use der::Decode;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
-use super::names::read_names;
-use super::{IdentityError, NodeIdentity, SWARM_EXTENSION, SwarmExtension};
-use crate::{Certificate, CertificateError, NodeId};
+use super::leaf::read_leaf;
+use super::{IdentityError, NodeIdentity};
+use crate::{Certificate, CertificateError, NodeId, SpiffeId};
 
 /// A certificate that is a node certificate in every respect its bytes can show: one SPIFFE URI,
 /// only DNS and IP names beside it, the swarm extension, the usages of a node, no authority.
@@ -95,61 +90,19 @@ fn read_identity(
     certificate: &Certificate,
     x509: &x509_cert::Certificate,
 ) -> Result<NodeIdentity, IdentityError> {
-    let mut names = None;
-    let mut swarm_extension = None;
-    let mut purposes = None;
-    for extension in x509.tbs_certificate().extensions().into_iter().flatten() {
-        let value = extension.extn_value.as_bytes();
-        match extension.extn_id {
-            ID_CE_SUBJECT_ALT_NAME => {
-                let san = SubjectAltName::from_der(value)
-                    .map_err(|_| IdentityError::Malformed("subject alternative name"))?;
-                names = Some(san.0);
-            }
-            SWARM_EXTENSION => swarm_extension = Some(SwarmExtension::from_der(value)?),
-            ID_CE_EXT_KEY_USAGE => {
-                let usage = ExtendedKeyUsage::from_der(value)
-                    .map_err(|_| IdentityError::Malformed("extended key usage"))?;
-                purposes = Some(usage.0);
-            }
-            ID_CE_BASIC_CONSTRAINTS
-            | ID_CE_KEY_USAGE
-            | ID_CE_SUBJECT_KEY_IDENTIFIER
-            | ID_CE_AUTHORITY_KEY_IDENTIFIER => {}
-            oid if extension.critical => {
-                return Err(IdentityError::UnknownCriticalExtension(oid.to_string()));
-            }
-            _ => {}
-        }
-    }
-    if certificate.is_authority() {
-        return Err(IdentityError::Usage("a node is no authority"));
-    }
-    let usage = certificate
-        .key_usage()
-        .ok_or(IdentityError::Missing("key usage"))?;
-    if !usage.digital_signature() {
-        return Err(IdentityError::Usage("digitalSignature is missing"));
-    }
-    if usage.key_cert_sign() || usage.crl_sign() {
-        return Err(IdentityError::Usage("a node signs no certificates"));
-    }
-    let purposes = purposes.ok_or(IdentityError::Missing("extended key usage"))?;
-    if !purposes.contains(&ID_KP_SERVER_AUTH) || !purposes.contains(&ID_KP_CLIENT_AUTH) {
-        return Err(IdentityError::Usage(
-            "serverAuth and clientAuth are both needed",
-        ));
-    }
-    let extension = swarm_extension.ok_or(IdentityError::Missing("the identity extension"))?;
-    let names = names.ok_or(IdentityError::Missing("the subject alternative name"))?;
-    let (spiffe, dns, addresses) = read_names(&names)?;
+    let leaf = read_leaf(certificate, x509)?;
+    let extension = leaf
+        .swarm_extension
+        .ok_or(IdentityError::Missing("the identity extension"))?;
+    let id: SpiffeId = leaf.uri.parse()?;
     let identity = NodeIdentity {
-        swarm: spiffe.swarm,
-        id: spiffe.node,
-        dns,
-        addresses,
+        swarm: id.swarm,
+        id: id.node,
+        dns: leaf.dns,
+        addresses: leaf.addresses,
         wireguard_public_key: extension.wireguard_public_key,
         roles: extension.roles,
+        usages: leaf.usages,
     };
     identity.check()?;
     Ok(identity)

@@ -1,5 +1,6 @@
 //! The subject alternative name: one SPIFFE URI, DNS names and addresses beside it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
@@ -8,9 +9,9 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::IdentityError;
+use super::{IdentityError, MAX_ADDRESSES, MAX_DNS_NAMES};
+use crate::DnsName;
 use crate::encode::extension;
-use crate::{DnsName, SpiffeId};
 
 pub(super) fn subject_alternative_name(
     uri: &str,
@@ -33,9 +34,10 @@ pub(super) fn subject_alternative_name(
     extension(ID_CE_SUBJECT_ALT_NAME, false, &SubjectAltName(names))
 }
 
-pub(super) type Names = (SpiffeId, Vec<DnsName>, Vec<IpAddr>);
+/// The one URI, the DNS names and the addresses.
+pub(super) type Names<'a> = (&'a str, Vec<DnsName>, Vec<IpAddr>);
 
-pub(super) fn read_names(names: &[GeneralName]) -> Result<Names, IdentityError> {
+pub(super) fn read_names(names: &[GeneralName]) -> Result<Names<'_>, IdentityError> {
     let mut uris = Vec::new();
     let mut dns = Vec::new();
     let mut addresses = Vec::new();
@@ -50,7 +52,7 @@ pub(super) fn read_names(names: &[GeneralName]) -> Result<Names, IdentityError> 
     let [uri] = uris.as_slice() else {
         return Err(IdentityError::UriNames(uris.len()));
     };
-    Ok((uri.parse::<SpiffeId>()?, dns, addresses))
+    Ok((uri, dns, addresses))
 }
 
 fn read_address(octets: &[u8]) -> Result<IpAddr, IdentityError> {
@@ -64,6 +66,21 @@ fn read_address(octets: &[u8]) -> Result<IpAddr, IdentityError> {
         _ => None,
     }
     .ok_or(IdentityError::Malformed("IP address"))
+}
+
+pub(super) fn check_names(dns: &[DnsName], addresses: &[IpAddr]) -> Result<(), IdentityError> {
+    check_list("DNS names", dns, MAX_DNS_NAMES)?;
+    check_list("addresses", addresses, MAX_ADDRESSES)
+}
+
+fn check_list<T: Ord>(what: &'static str, list: &[T], most: usize) -> Result<(), IdentityError> {
+    if list.len() > most {
+        return Err(IdentityError::TooMany { what, most });
+    }
+    if list.iter().collect::<BTreeSet<_>>().len() != list.len() {
+        return Err(IdentityError::Order(what));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -118,7 +135,7 @@ mod tests {
             let [san, extension] = identity.to_extensions();
             let names = SubjectAltName::from_der(san.extn_value.as_bytes()).unwrap();
             let (spiffe, dns, addresses) = read_names(&names.0).unwrap();
-            prop_assert_eq!(spiffe, identity.spiffe_id());
+            prop_assert_eq!(spiffe, identity.spiffe_id().to_string());
             prop_assert_eq!(dns, identity.dns);
             prop_assert_eq!(addresses, identity.addresses);
             let read = SwarmExtension::from_der(extension.extn_value.as_bytes()).unwrap();

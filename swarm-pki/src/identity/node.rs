@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use x509_cert::ext::Extension;
 
-use super::names::subject_alternative_name;
-use super::{IdentityError, MAX_ADDRESSES, MAX_DNS_NAMES, MAX_ROLES, SwarmExtension};
+use super::names::{check_names, subject_alternative_name};
+use super::usage::check_usages;
+use super::{IdentityError, MAX_ROLES, SwarmExtension, Usage};
 use crate::{DnsName, NodeId, Role, SpiffeId, SwarmName};
 
 /// Who a node is: all that its certificate says about it.
@@ -26,6 +27,8 @@ pub struct NodeIdentity {
     pub wireguard_public_key: [u8; 32],
     /// What the node is for; at most [`MAX_ROLES`].
     pub roles: BTreeSet<Role>,
+    /// The sides of TLS that the node may take; at least one, both by default.
+    pub usages: BTreeSet<Usage>,
 }
 
 impl NodeIdentity {
@@ -38,12 +41,18 @@ impl NodeIdentity {
             addresses: Vec::new(),
             wireguard_public_key,
             roles: BTreeSet::new(),
+            usages: Usage::ALL.into(),
         }
     }
 
     /// Returns the URI that names the node: `spiffe://<swarm>/node/<id>`.
     pub fn spiffe_id(&self) -> SpiffeId {
         SpiffeId::new(self.swarm.clone(), self.id.clone())
+    }
+
+    /// Tells whether the node may take this side of TLS.
+    pub fn allows(&self, usage: Usage) -> bool {
+        self.usages.contains(&usage)
     }
 
     /// Tells whether the node has this role.
@@ -53,8 +62,8 @@ impl NodeIdentity {
 
     /// Checks the limits that the types alone do not hold.
     pub(crate) fn check(&self) -> Result<(), IdentityError> {
-        check_list("DNS names", &self.dns, MAX_DNS_NAMES)?;
-        check_list("addresses", &self.addresses, MAX_ADDRESSES)?;
+        check_names(&self.dns, &self.addresses)?;
+        check_usages(&self.usages)?;
         if self.roles.len() > MAX_ROLES {
             return Err(IdentityError::TooMany {
                 what: "roles",
@@ -91,18 +100,9 @@ impl fmt::Debug for NodeIdentity {
                 &hex::encode(self.wireguard_public_key),
             )
             .field("roles", &self.roles)
+            .field("usages", &self.usages)
             .finish()
     }
-}
-
-fn check_list<T: Ord>(what: &'static str, list: &[T], most: usize) -> Result<(), IdentityError> {
-    if list.len() > most {
-        return Err(IdentityError::TooMany { what, most });
-    }
-    if list.iter().collect::<BTreeSet<_>>().len() != list.len() {
-        return Err(IdentityError::Order(what));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(identity.check(), Ok(()));
         identity.addresses = vec![[10, 0, 0, 1].into(); 2];
         assert_eq!(identity.check(), Err(IdentityError::Order("addresses")));
-        identity.addresses = (0..=MAX_ADDRESSES as u8)
+        identity.addresses = (0..=crate::MAX_ADDRESSES as u8)
             .map(|n| [10, 0, 0, n].into())
             .collect();
         assert!(matches!(

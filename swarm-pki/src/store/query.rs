@@ -157,6 +157,7 @@ impl Store {
             |generation| generation == ROOT || state.issuing.get(&generation).is_some_and(usable);
         Ok(TrustBundle {
             roots: vec![state.root.clone()],
+            links: Vec::new(),
             issuers: state
                 .issuing
                 .values()

@@ -8,8 +8,10 @@ use crate::{Certificate, CertificateError, CrlError, RevocationList};
 
 /// The longest bundle that is read or written, in bytes of DER.
 pub const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
-/// The most roots in one bundle.
+/// The most roots in one bundle, and in one [`Trust`](crate::Trust).
 pub const MAX_ROOTS: usize = 8;
+/// The most links between roots in one bundle, and in one [`Trust`](crate::Trust).
+pub const MAX_LINKS: usize = 16;
 /// The most issuing authorities in one bundle, and in one [`Trust`](crate::Trust).
 pub const MAX_ISSUERS: usize = 64;
 /// The most revocation lists in one bundle.
@@ -76,6 +78,7 @@ impl From<der::Error> for BundleError {
 /// TrustBundle ::= SEQUENCE {
 ///     version  INTEGER (1),
 ///     roots    SEQUENCE SIZE (0..8)     OF Certificate,
+///     links    SEQUENCE SIZE (0..16)    OF Certificate,
 ///     issuers  SEQUENCE SIZE (0..64)    OF Certificate,
 ///     crls     SEQUENCE SIZE (0..72)    OF CertificateList,
 ///     nodes    SEQUENCE SIZE (0..20000) OF Certificate
@@ -84,8 +87,11 @@ impl From<der::Error> for BundleError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrustBundle {
-    /// Root authorities. A receiver believes only those it has pinned.
+    /// Root authorities. A receiver believes those it has pinned, and those that links lead to
+    /// from there.
     pub roots: Vec<Certificate>,
+    /// Links: certificates by which one root certifies the name and key of another.
+    pub links: Vec<Certificate>,
     /// Issuing authorities.
     pub issuers: Vec<Certificate>,
     /// Revocation lists of roots and issuing authorities.
@@ -98,6 +104,7 @@ pub struct TrustBundle {
 struct BundleDer<'a> {
     version: u8,
     roots: Vec<AnyRef<'a>>,
+    links: Vec<AnyRef<'a>>,
     issuers: Vec<AnyRef<'a>>,
     crls: Vec<AnyRef<'a>>,
     nodes: Vec<AnyRef<'a>>,
@@ -120,6 +127,7 @@ impl TrustBundle {
             }
             Ok(Self {
                 roots: certificates(fields, "roots", MAX_ROOTS)?,
+                links: certificates(fields, "links", MAX_LINKS)?,
                 issuers: certificates(fields, "issuing authorities", MAX_ISSUERS)?,
                 crls: list(fields, "revocation lists", MAX_CRLS, |index, der| {
                     RevocationList::from_der(der)
@@ -153,6 +161,7 @@ impl TrustBundle {
     /// written.
     pub fn to_der(&self) -> Result<Vec<u8>, BundleError> {
         check_count("roots", self.roots.len(), MAX_ROOTS)?;
+        check_count("links", self.links.len(), MAX_LINKS)?;
         check_count("issuing authorities", self.issuers.len(), MAX_ISSUERS)?;
         check_count("revocation lists", self.crls.len(), MAX_CRLS)?;
         check_count("node certificates", self.nodes.len(), MAX_NODES)?;
@@ -164,6 +173,7 @@ impl TrustBundle {
         let der = BundleDer {
             version: VERSION,
             roots: borrow(&self.roots)?,
+            links: borrow(&self.links)?,
             issuers: borrow(&self.issuers)?,
             crls: crls?,
             nodes: borrow(&self.nodes)?,

@@ -15,6 +15,10 @@ pub struct TrustChanges {
     pub changed: Vec<NodeChange>,
     /// Nodes that are no longer valid.
     pub removed: Vec<NodeRemoval>,
+    /// Roots that count now and did not before: a link led to them.
+    pub roots_added: Vec<Certificate>,
+    /// Roots that no longer count: retired, or the link that led to them was revoked.
+    pub roots_retired: Vec<Certificate>,
     /// Issuing authorities that are believed now.
     pub issuers_added: Vec<Certificate>,
     /// Revocation lists that took the place of older ones.
@@ -29,6 +33,8 @@ impl TrustChanges {
         self.added.is_empty()
             && self.changed.is_empty()
             && self.removed.is_empty()
+            && self.roots_added.is_empty()
+            && self.roots_retired.is_empty()
             && self.issuers_added.is_empty()
             && self.crls_updated.is_empty()
     }
@@ -77,11 +83,21 @@ pub struct Refusal {
     pub reason: RefusalReason,
 }
 
+impl Refusal {
+    pub(super) fn of(certificate: &Certificate, reason: RefusalReason) -> Self {
+        Self {
+            what: certificate.subject(),
+            fingerprint: certificate.fingerprint(),
+            reason,
+        }
+    }
+}
+
 /// Why an entry of a bundle was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// No pinned root signed it, or it does not verify.
+    /// No root that is known signed it, or it does not verify.
     #[error("it does not verify")]
     Invalid(#[from] VerifyError),
     /// The revocation list is not signed by a believed authority, or goes backwards.
@@ -90,6 +106,12 @@ pub enum RefusalReason {
     /// No believed authority issues revocation lists under this name.
     #[error("no believed authority has this name")]
     UnknownAuthority,
+    /// The link leads from no root to another one.
+    #[error("it is no link to a root: {0}")]
+    NotALink(&'static str),
+    /// There are as many links as are believed at a time.
+    #[error("too many links between roots")]
+    TooManyLinks,
     /// There are as many issuing authorities as are believed at a time.
     #[error("too many issuing authorities")]
     TooManyIssuers,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Believed, Trust};
+use super::Trust;
+use super::authority::Believed;
 use crate::Timestamp;
 
 /// What an expired revocation list means for those whom it might have named.
@@ -67,10 +68,10 @@ impl CrlExpiry {
 }
 
 impl Trust {
-    /// Reports how fresh the revocation list of every believed authority is.
+    /// Reports how fresh the revocation list of every authority is that counts.
     pub fn crl_status(&self, now: Timestamp) -> Vec<CrlStatus> {
         let now = self.effective(now);
-        self.authorities()
+        self.counting()
             .map(|authority| CrlStatus {
                 issuer: authority.certificate.subject(),
                 number: authority.crl.as_ref().map(|crl| crl.number()),

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::change::{Refusal, RefusalReason, TrustChanges};
 use super::verify::{check_signature, check_validity};
 use super::{MAX_ISSUERS, Trust, TrustBundle, VerifyError};
-use crate::{Certificate, CrlError, Fingerprint, NodeCertificate, RevocationList, Timestamp};
+use crate::{Certificate, Fingerprint, NodeCertificate, RevocationList, Timestamp};
 
 /// How many valid certificates of one node are remembered, newest first.
 const MAX_CERTIFICATES_PER_NODE: usize = 8;
@@ -13,30 +13,43 @@ const MAX_CERTIFICATES_PER_NODE: usize = 8;
 impl Trust {
     /// Takes from `bundle` what proves itself, and returns what that changed.
     ///
-    /// Issuing authorities need the signature of a pinned root; revocation lists that of their
-    /// authority, and a higher number than the known one; node certificates that of an issuing
-    /// authority, and must be neither expired nor revoked. Whatever is refused is reported and
-    /// changes nothing. Entries that are known already cost nothing.
+    /// Roots need a link that a known root signed; issuing authorities the signature of a root;
+    /// revocation lists that of their authority, and a higher number than the known one; node
+    /// certificates that of an issuing authority, and must be neither expired nor revoked.
+    /// Whatever is refused is reported and changes nothing, but for one thing: what an older list
+    /// of an authority revoked stays revoked. Roots that nothing leads to are passed over. Entries
+    /// that are known already cost nothing.
     pub fn merge(&mut self, bundle: &TrustBundle, now: Timestamp) -> TrustChanges {
         let mut changes = TrustChanges::default();
+        let roots: Vec<_> = self.roots().cloned().collect();
+        let issuers: Vec<_> = self.issuers().cloned().collect();
+        changes.refused = self.merge_roots(bundle, now);
         for issuer in &bundle.issuers {
-            if let Err(reason) = self.merge_issuer(issuer, now, &mut changes) {
-                changes.refused.push(refusal(issuer, reason));
+            if let Err(reason) = self.merge_issuer(issuer, now) {
+                changes.refused.push(Refusal::of(issuer, reason));
             }
         }
         for crl in &bundle.crls {
-            if let Err(reason) = self.merge_crl(crl, &mut changes) {
-                changes.refused.push(Refusal {
+            match self.merge_crl(crl, &mut changes) {
+                Err(RefusalReason::UnknownAuthority)
+                    if self.is_past_root(bundle, crl.issuer_der()) => {}
+                Err(reason) => changes.refused.push(Refusal {
                     what: format!("revocation list {} of {}", crl.number(), crl.issuer()),
                     fingerprint: Fingerprint::of(crl.der()),
                     reason,
-                });
+                }),
+                Ok(()) => {}
             }
         }
+        self.settle_roots();
+        changes.roots_added = missing_from(&roots, self.roots());
+        let counting: Vec<_> = self.roots().cloned().collect();
+        changes.roots_retired = missing_from(&counting, roots.iter());
+        changes.issuers_added = missing_from(&issuers, self.issuers());
         let effective = self.effective(now);
         for node in &bundle.nodes {
             if let Err(reason) = self.merge_node(node, effective) {
-                changes.refused.push(refusal(node, reason.into()));
+                changes.refused.push(Refusal::of(node, reason.into()));
             }
         }
         self.follow(now, &mut changes);
@@ -47,9 +60,12 @@ impl Trust {
         &mut self,
         certificate: &Certificate,
         now: Timestamp,
-        changes: &mut TrustChanges,
     ) -> Result<(), RefusalReason> {
-        if self.issuers().any(|known| known == certificate) {
+        if self
+            .issuers
+            .iter()
+            .any(|known| known.certificate == *certificate)
+        {
             return Ok(());
         }
         let believed = self.check_issuer(certificate)?;
@@ -67,7 +83,6 @@ impl Trust {
                 issuer.certificate.fingerprint(),
             )
         });
-        changes.issuers_added.push(certificate.clone());
         Ok(())
     }
 
@@ -77,7 +92,10 @@ impl Trust {
         changes: &mut TrustChanges,
     ) -> Result<(), RefusalReason> {
         let mut found = Err(RefusalReason::UnknownAuthority);
-        for authority in self.roots.iter_mut().chain(&mut self.issuers) {
+        let mut newer = false;
+        let roots = self.roots.iter_mut().filter(|root| root.is_known());
+        let roots = roots.map(|root| &mut root.authority);
+        for authority in roots.chain(&mut self.issuers) {
             if authority.certificate.subject_der() != crl.issuer_der() {
                 continue;
             }
@@ -85,31 +103,20 @@ impl Trust {
                 found = Ok(());
                 continue;
             }
-            if let Err(fault) = crl.verify(&authority.certificate) {
-                if found.is_err() {
-                    found = Err(fault.into());
+            let taken = crl
+                .verify(&authority.certificate)
+                .and_then(|()| authority.take_crl(crl));
+            match taken {
+                Ok(replaced) => {
+                    newer |= replaced;
+                    found = Ok(());
                 }
-                continue;
+                Err(fault) if found.is_err() => found = Err(fault.into()),
+                Err(_) => {}
             }
-            let newer = match &authority.crl {
-                None => true,
-                Some(known) => match crl.supersedes(known) {
-                    Ok(newer) => newer,
-                    // Both are the authority's word: the later one counts, wherever it comes first.
-                    Err(CrlError::Fork(_)) if later(crl, known) => true,
-                    Err(fault) => return Err(fault.into()),
-                },
-            };
-            found = Ok(());
-            if newer {
-                if let Some(known) = authority.crl.replace(crl.clone()) {
-                    let gone = known
-                        .iter()
-                        .filter(|(serial, _)| crl.lookup(serial).is_none());
-                    authority.dropped.extend(gone);
-                }
-                changes.crls_updated.push(crl.clone());
-            }
+        }
+        if newer {
+            changes.crls_updated.push(crl.clone());
         }
         found
     }
@@ -120,12 +127,7 @@ impl Trust {
             return Ok(());
         }
         let node = NodeCertificate::try_from(certificate)?;
-        self.check_swarm(&node)?;
-        let issuer = self
-            .find_issuer(&node)
-            .ok_or_else(|| VerifyError::UnknownIssuer {
-                issuer: node.issuer(),
-            })?;
+        self.check_swarm(&node.identity().swarm)?;
         if let Some(revocation) = self.revocation(&node) {
             return Err(VerifyError::Revoked {
                 subject: node.subject(),
@@ -135,7 +137,16 @@ impl Trust {
         if node.not_after() < now {
             check_validity(&node, now)?;
         }
-        check_signature(&node, issuer)?;
+        let mut signed = Err(VerifyError::UnknownIssuer {
+            issuer: node.issuer(),
+        });
+        for issuer in self.issuers_of(&node) {
+            signed = check_signature(&node, issuer);
+            if signed.is_ok() {
+                break;
+            }
+        }
+        signed?;
         self.known.insert(fingerprint);
         let list = self.candidates.entry(node.id().clone()).or_default();
         list.push(node);
@@ -153,16 +164,9 @@ impl Trust {
     }
 }
 
-/// Orders two lists with one number, the same way on every node.
-fn later(offered: &RevocationList, known: &RevocationList) -> bool {
-    (offered.this_update(), offered.len(), offered.der().as_ref())
-        > (known.this_update(), known.len(), known.der().as_ref())
-}
-
-fn refusal(certificate: &Certificate, reason: RefusalReason) -> Refusal {
-    Refusal {
-        what: certificate.subject(),
-        fingerprint: certificate.fingerprint(),
-        reason,
-    }
+fn missing_from<'a>(
+    known: &[Certificate],
+    list: impl Iterator<Item = &'a Certificate>,
+) -> Vec<Certificate> {
+    list.filter(|one| !known.contains(one)).cloned().collect()
 }

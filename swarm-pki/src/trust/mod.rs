@@ -1,9 +1,11 @@
 //! Verified state: pinned roots, issuing authorities, revocation lists, and the roster they make.
 
+mod authority;
 mod bundle;
 mod change;
 mod crl;
 mod merge;
+mod root;
 mod roster;
 mod verify;
 
@@ -13,18 +15,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use bundle::{
-    BundleError, MAX_BUNDLE_BYTES, MAX_CRLS, MAX_ISSUERS, MAX_NODES, MAX_ROOTS, TrustBundle,
+    BundleError, MAX_BUNDLE_BYTES, MAX_CRLS, MAX_ISSUERS, MAX_LINKS, MAX_NODES, MAX_ROOTS,
+    TrustBundle,
 };
 pub use change::{NodeChange, NodeRemoval, Refusal, RefusalReason, RemovalReason, TrustChanges};
 pub use crl::{CrlExpiry, CrlState, CrlStatus};
 pub use verify::VerifyError;
 
 use crate::authority::check_authority;
-use crate::key::PublicKey;
 use crate::{
     AuthorityError, Certificate, Fingerprint, KeyError, NodeCertificate, NodeId, Revocation,
-    RevocationList, SerialNumber, SwarmName, Timestamp,
+    RevocationList, SwarmName, Timestamp,
 };
+use authority::Believed;
+use root::{Root, RootStanding};
 
 /// No [`Trust`] can be made from these roots.
 #[derive(Debug, thiserror::Error)]
@@ -47,48 +51,6 @@ pub enum TrustError {
     Key(#[from] KeyError),
 }
 
-/// An authority that is believed, and the newest revocation list it signed.
-#[derive(Clone)]
-struct Believed {
-    certificate: Certificate,
-    key: PublicKey,
-    crl: Option<RevocationList>,
-    /// What earlier lists revoked and later ones no longer mention. A restored backup of an
-    /// authority must not bring a stolen node back.
-    dropped: HashMap<SerialNumber, Revocation>,
-}
-
-impl Believed {
-    fn new(certificate: Certificate) -> Result<Self, KeyError> {
-        let key = certificate.public_key()?;
-        Ok(Self {
-            certificate,
-            key,
-            crl: None,
-            dropped: HashMap::new(),
-        })
-    }
-
-    /// Tells whether `subject` names this authority as its issuer.
-    fn is_named_by(&self, subject: &Certificate) -> bool {
-        subject.issuer_der() == self.certificate.subject_der()
-            && match (
-                subject.authority_key_id(),
-                self.certificate.subject_key_id(),
-            ) {
-                (Some(wanted), Some(offered)) => wanted == offered,
-                _ => true,
-            }
-    }
-
-    fn revocation(&self, serial: &SerialNumber) -> Option<Revocation> {
-        self.crl
-            .as_ref()
-            .and_then(|crl| crl.lookup(serial))
-            .or_else(|| self.dropped.get(serial).copied())
-    }
-}
-
 /// What one party believes about a swarm: everything in it was verified against pinned roots.
 ///
 /// ```text
@@ -102,6 +64,15 @@ impl Believed {
 /// the result is the same in whichever order bundles come. Per node the newest valid certificate
 /// counts; of two nodes with one WireGuard key or one address the older certificate wins.
 ///
+/// # Roots
+///
+/// The roots that a `Trust` starts with are pinned. Where a root that is known certifies the name
+/// and key of another one by a link ([`Authority::link_root`](crate::Authority::link_root)), the
+/// other one is followed to, without anybody touching the pins. A root whose own revocation list
+/// names its own serial number is retired: neither it nor anything below it counts any longer, but
+/// whoever comes late still follows its links. A link is as strong as the key of the old root:
+/// that key is destroyed, not merely retired, once nobody is left behind it.
+///
 /// # Time
 ///
 /// Machines boot without a clock. A verified revocation list proves that it is at least as late
@@ -111,7 +82,8 @@ impl Believed {
 pub struct Trust {
     swarm: SwarmName,
     crl_expiry: CrlExpiry,
-    roots: Vec<Believed>,
+    roots: Vec<Root>,
+    links: Vec<Certificate>,
     issuers: Vec<Believed>,
     /// Signatures verified, newest first; whether each counts is decided with the clock at hand.
     candidates: BTreeMap<NodeId, Vec<NodeCertificate>>,
@@ -143,12 +115,13 @@ impl Trust {
             if !root.is_signed_by(&root) {
                 return Err(TrustError::NotSelfSigned(root.subject()));
             }
-            believed.push(Believed::new(root)?);
+            believed.push(Root::pinned(Believed::new(root)?));
         }
         Ok(Self {
             swarm,
             crl_expiry: CrlExpiry::default(),
             roots: believed,
+            links: Vec::new(),
             issuers: Vec::new(),
             candidates: BTreeMap::new(),
             known: HashSet::new(),
@@ -170,19 +143,38 @@ impl Trust {
         &self.swarm
     }
 
-    /// Returns the pinned roots.
+    /// Returns the roots that count now: pinned or followed to, and not retired.
     pub fn roots(&self) -> impl Iterator<Item = &Certificate> {
-        self.roots.iter().map(|root| &root.certificate)
+        let counting = self.roots.iter().filter(|root| root.counts());
+        counting.map(|root| &root.authority.certificate)
     }
 
-    /// Returns the issuing authorities that a pinned root signed.
+    /// Returns the roots that are retired; they are passed on with their links and lists.
+    pub fn retired_roots(&self) -> impl Iterator<Item = &Certificate> {
+        let retired = self
+            .roots
+            .iter()
+            .filter(|root| root.is_known() && !root.counts());
+        retired.map(|root| &root.authority.certificate)
+    }
+
+    /// Returns the links that lead from one root to another.
+    pub fn links(&self) -> impl Iterator<Item = &Certificate> {
+        self.links.iter()
+    }
+
+    /// Returns the issuing authorities that count: signed and not revoked by a root that counts.
     pub fn issuers(&self) -> impl Iterator<Item = &Certificate> {
-        self.issuers.iter().map(|issuer| &issuer.certificate)
+        self.counting_issuers().map(|issuer| &issuer.certificate)
     }
 
-    /// Returns the newest revocation list of each authority that has one.
+    /// Returns the newest revocation list of each authority that has one: of the roots, those
+    /// that are retired too, and of the issuing authorities that count.
     pub fn crls(&self) -> impl Iterator<Item = &RevocationList> {
-        self.authorities()
+        let roots = self.roots.iter().filter(|root| root.is_known());
+        let roots = roots.map(|root| &root.authority);
+        roots
+            .chain(self.counting_issuers())
             .filter_map(|authority| authority.crl.as_ref())
     }
 
@@ -210,43 +202,60 @@ impl Trust {
             .and_then(|id| self.roster.get(id))
     }
 
-    /// Looks up, in constant time, when and why a certificate or its issuing authority was
-    /// revoked. Verifies nothing.
+    /// Looks up when and why a certificate, its issuing authority or its root was revoked.
+    /// Verifies nothing.
     pub fn revocation(&self, certificate: &Certificate) -> Option<Revocation> {
-        self.authorities()
-            .filter(|authority| authority.is_named_by(certificate))
-            .find_map(|authority| {
-                authority.revocation(&certificate.serial()).or_else(|| {
-                    (!authority.certificate.is_self_issued())
-                        .then(|| self.revocation(&authority.certificate))
-                        .flatten()
-                })
+        let issuers = || {
+            self.issuers
+                .iter()
+                .filter(|one| one.is_named_by(certificate))
+        };
+        let roots = || {
+            let known = self.roots.iter().filter(|root| root.is_known());
+            known.filter(|root| root.authority.is_named_by(certificate))
+        };
+        let serial = certificate.serial();
+        issuers()
+            .chain(roots().map(|root| &root.authority))
+            .find_map(|authority| authority.revocation(&serial))
+            .or_else(|| {
+                // An authority may have certificates of several roots; one that counts is enough.
+                all_of(issuers().map(|issuer| self.revocation(&issuer.certificate)))
+            })
+            .or_else(|| {
+                all_of(roots().map(|root| match root.standing {
+                    RootStanding::Retired(revocation) => Some(revocation),
+                    RootStanding::Counts | RootStanding::Unlinked => None,
+                }))
             })
     }
 
-    /// Tells whether a certificate or its issuing authority was revoked.
+    /// Tells whether a certificate, its issuing authority or its root was revoked.
     pub fn is_revoked(&self, certificate: &Certificate) -> bool {
         self.revocation(certificate).is_some()
     }
 
-    /// Returns a number that grows whenever the roster, the issuing authorities or the
+    /// Returns a number that grows whenever the roster, the roots, the issuing authorities or the
     /// revocation lists change.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Returns the earliest time that it can be: the newest making of a verified revocation list.
+    /// Returns the earliest time that it can be: the newest making of a verified revocation list
+    /// of an authority that counts.
     pub fn floor(&self) -> Timestamp {
-        self.crls()
-            .map(RevocationList::this_update)
+        self.counting()
+            .filter_map(Believed::this_update)
             .max()
             .unwrap_or(Timestamp::MIN)
     }
 
-    /// Returns all that is believed, for others to verify.
+    /// Returns all that is believed, for others to verify, and what those who come late need:
+    /// retired roots, links and their lists.
     pub fn to_bundle(&self) -> TrustBundle {
         TrustBundle {
-            roots: self.roots().cloned().collect(),
+            roots: self.roots().chain(self.retired_roots()).cloned().collect(),
+            links: self.links.clone(),
             issuers: self.issuers().cloned().collect(),
             crls: self.crls().cloned().collect(),
             nodes: self
@@ -258,14 +267,33 @@ impl Trust {
         }
     }
 
-    fn authorities(&self) -> impl Iterator<Item = &Believed> {
-        self.roots.iter().chain(&self.issuers)
+    /// The authorities that count: roots, then issuing ones.
+    fn counting(&self) -> impl Iterator<Item = &Believed> {
+        let roots = self.roots.iter().filter(|root| root.counts());
+        roots
+            .map(|root| &root.authority)
+            .chain(self.counting_issuers())
+    }
+
+    fn counting_issuers(&self) -> impl Iterator<Item = &Believed> {
+        self.issuers.iter().filter(|issuer| {
+            self.find_root(&issuer.certificate).is_ok_and(|root| {
+                let serial = issuer.certificate.serial();
+                root.counts() && root.authority.revocation(&serial).is_none()
+            })
+        })
     }
 
     /// Returns the time that counts: `now`, or the floor when the clock is behind it.
     fn effective(&self, now: Timestamp) -> Timestamp {
         now.max(self.floor())
     }
+}
+
+/// The first revocation, if there is one at every place and any place at all.
+fn all_of(mut revocations: impl Iterator<Item = Option<Revocation>>) -> Option<Revocation> {
+    let first = revocations.next()??;
+    revocations.all(|other| other.is_some()).then_some(first)
 }
 
 impl fmt::Debug for Trust {

@@ -120,17 +120,22 @@ impl Trust {
         }
     }
 
+    /// Tells whether a certificate whose signature was verified counts at this time.
     pub(super) fn standing(
         &self,
         node: &NodeCertificate,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        let issuer = self
-            .find_issuer(node)
-            .ok_or_else(|| VerifyError::UnknownIssuer {
-                issuer: node.issuer(),
-            })?;
-        self.check_standing(node, issuer, now)
+        let mut fault = None;
+        for issuer in self.issuers_of(node) {
+            match self.check_standing(node, issuer, now) {
+                Ok(()) => return Ok(()),
+                Err(found) => fault = fault.or(Some(found)),
+            }
+        }
+        Err(fault.unwrap_or_else(|| VerifyError::UnknownIssuer {
+            issuer: node.issuer(),
+        }))
     }
 
     /// Forgets candidates that can never count again: expired or revoked.

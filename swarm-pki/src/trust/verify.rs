@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 
+use super::Trust;
+use super::authority::Believed;
 use super::crl::CrlState;
-use super::{Believed, Trust};
+use super::root::RootStanding;
 use crate::authority::check_authority;
 use crate::timestamp::Spoken;
 use crate::{
-    Certificate, CertificateError, IdentityError, NodeCertificate, Revocation, SwarmName, Timestamp,
+    Certificate, CertificateError, IdentityError, NodeCertificate, Revocation, ServiceCertificate,
+    SwarmName, Timestamp,
 };
 
 /// The most certificates of a presented chain that are looked at.
@@ -25,11 +28,11 @@ pub enum VerifyError {
     /// An issuing authority's certificate is malformed.
     #[error("not a certificate")]
     Certificate(#[from] CertificateError),
-    /// The certificate is not a node's.
-    #[error("not a node certificate")]
+    /// The certificate is not a node's, or not a service's where one is expected.
+    #[error("not a certificate of the expected kind")]
     Identity(#[from] IdentityError),
-    /// The node belongs to another swarm.
-    #[error("the node belongs to the swarm {found}, not to {expected}")]
+    /// The node or service belongs to another swarm.
+    #[error("the certificate belongs to the swarm {found}, not to {expected}")]
     WrongSwarm {
         /// The swarm that is trusted.
         expected: SwarmName,
@@ -49,7 +52,7 @@ pub enum VerifyError {
         issuer: String,
     },
     /// The issuing certificate may not issue: no authority, or one that a root must not have.
-    #[error("{issuer} may not issue for nodes: {fault}")]
+    #[error("{issuer} may not issue: {fault}")]
     NotAnIssuer {
         /// The issuer's name.
         issuer: String,
@@ -95,6 +98,14 @@ pub enum VerifyError {
         /// When and why.
         revocation: Revocation,
     },
+    /// The root is retired: it and all below it count no longer.
+    #[error("the root {root} was retired at {} ({})", .revocation.at, .revocation.reason)]
+    RootRetired {
+        /// The root's name.
+        root: String,
+        /// When and why.
+        revocation: Revocation,
+    },
     /// There is no revocation list of this authority.
     #[error("there is no revocation list of {issuer}")]
     NoCrl {
@@ -130,25 +141,30 @@ impl Trust {
     ) -> Result<NodeCertificate, VerifyError> {
         let (leaf, rest) = chain.split_first().ok_or(VerifyError::EmptyChain)?;
         let node = NodeCertificate::from_der(leaf)?;
-        self.check_swarm(&node)?;
-        let now = self.effective(now);
-        let presented;
-        let issuer = match self.find_issuer(&node) {
-            Some(issuer) => issuer,
-            None => {
-                presented = self.find_presented(&node, rest)?;
-                &presented
-            }
-        };
-        if !self.known.contains(&node.fingerprint()) {
-            check_signature(&node, issuer)?;
-        }
-        self.check_standing(&node, issuer, now)?;
+        self.check_swarm(&node.identity().swarm)?;
+        let signed = self.known.contains(&node.fingerprint());
+        self.check_chain(&node, signed, rest, now)?;
         Ok(node)
     }
 
-    pub(super) fn check_swarm(&self, node: &NodeCertificate) -> Result<(), VerifyError> {
-        let found = &node.identity().swarm;
+    /// Verifies a presented chain, leaf first, and returns the service it names. The checks are
+    /// those of [`verify`](Self::verify), for the strict form of a service certificate.
+    ///
+    /// # Errors
+    /// [`VerifyError`] names the first check that failed.
+    pub fn verify_service(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<ServiceCertificate, VerifyError> {
+        let (leaf, rest) = chain.split_first().ok_or(VerifyError::EmptyChain)?;
+        let service = ServiceCertificate::from_der(leaf)?;
+        self.check_swarm(&service.identity().swarm)?;
+        self.check_chain(&service, false, rest, now)?;
+        Ok(service)
+    }
+
+    pub(super) fn check_swarm(&self, found: &SwarmName) -> Result<(), VerifyError> {
         if *found == self.swarm {
             return Ok(());
         }
@@ -158,27 +174,62 @@ impl Trust {
         })
     }
 
-    pub(super) fn find_issuer(&self, node: &Certificate) -> Option<&Believed> {
-        self.issuers.iter().find(|issuer| issuer.is_named_by(node))
+    /// Returns the known issuing authorities that `certificate` names: more than one when several
+    /// roots certified one key.
+    pub(super) fn issuers_of(&self, certificate: &Certificate) -> impl Iterator<Item = &Believed> {
+        let named = |issuer: &&Believed| issuer.is_named_by(certificate);
+        self.issuers.iter().filter(named)
     }
 
-    /// Finds the issuer among the presented certificates; it must be signed by a pinned root.
-    fn find_presented(
+    fn check_chain(
         &self,
-        node: &Certificate,
+        leaf: &Certificate,
+        signed: bool,
         presented: &[CertificateDer<'_>],
-    ) -> Result<Believed, VerifyError> {
-        for der in presented.iter().take(MAX_CHAIN) {
-            let certificate = Certificate::from_der(der)?;
-            if certificate.subject_der() == node.issuer_der()
-                && !self.roots().any(|root| *root == certificate)
-            {
-                return self.check_issuer(&certificate);
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        let now = self.effective(now);
+        let check = |issuer: &Believed| {
+            if !signed {
+                check_signature(leaf, issuer)?;
+            }
+            self.check_standing(leaf, issuer, now)
+        };
+        let mut fault = None;
+        for issuer in self.issuers_of(leaf) {
+            match check(issuer) {
+                Ok(()) => return Ok(()),
+                Err(found) => fault = fault.or(Some(found)),
             }
         }
-        Err(VerifyError::UnknownIssuer {
-            issuer: node.issuer(),
-        })
+        match self.find_presented(leaf, presented)? {
+            Some(issuer) => check(&issuer).map_err(|found| fault.unwrap_or(found)),
+            None => Err(fault.unwrap_or_else(|| VerifyError::UnknownIssuer {
+                issuer: leaf.issuer(),
+            })),
+        }
+    }
+
+    /// Finds an issuer that is not known yet among the presented certificates; it must be signed
+    /// by a root.
+    fn find_presented(
+        &self,
+        leaf: &Certificate,
+        presented: &[CertificateDer<'_>],
+    ) -> Result<Option<Believed>, VerifyError> {
+        for der in presented.iter().take(MAX_CHAIN) {
+            let known = |authority: &Believed| authority.certificate.der() == der;
+            if self.issuers.iter().any(known)
+                || self.roots.iter().any(|root| known(&root.authority))
+            {
+                continue;
+            }
+            let certificate = Certificate::from_der(der)?;
+            if certificate.subject_der() == leaf.issuer_der() {
+                return self.check_issuer(&certificate).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Checks everything about an issuing authority that does not change with time.
@@ -193,19 +244,17 @@ impl Trust {
         if certificate.path_length() != Some(0) {
             return Err(not_an_issuer("its path length is not 0"));
         }
-        let believed = Believed::new(certificate.clone())
+        let mut believed = Believed::new(certificate.clone())
             .map_err(|_| not_an_issuer("its key is of an algorithm that is not accepted"))?;
-        check_signature(certificate, root)?;
-        Ok(believed)
-    }
-
-    fn find_root(&self, certificate: &Certificate) -> Result<&Believed, VerifyError> {
-        self.roots
+        check_signature(certificate, &root.authority)?;
+        let twin = self
+            .issuers
             .iter()
-            .find(|root| root.is_named_by(certificate))
-            .ok_or_else(|| VerifyError::UnknownIssuer {
-                issuer: certificate.issuer(),
-            })
+            .find(|known| known.is_certified_by(certificate));
+        if let Some(twin) = twin {
+            believed.take_lists_of(twin);
+        }
+        Ok(believed)
     }
 
     /// Checks everything that changes with time and lists: validities, revocations, freshness.
@@ -218,6 +267,13 @@ impl Trust {
     ) -> Result<(), VerifyError> {
         check_revocation(node, issuer)?;
         let root = self.find_root(&issuer.certificate)?;
+        if let RootStanding::Retired(revocation) = root.standing {
+            return Err(VerifyError::RootRetired {
+                root: root.authority.certificate.subject(),
+                revocation,
+            });
+        }
+        let root = &root.authority;
         check_revocation(&issuer.certificate, root)?;
         check_validity(node, now)?;
         check_validity(&issuer.certificate, now)?;

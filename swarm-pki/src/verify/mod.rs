@@ -24,17 +24,7 @@ use webpki::{
 };
 
 use crate::timestamp::Spoken;
-use crate::{Certificate, RevocationList, Timestamp};
-
-/// What a certificate is to be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Purpose {
-    /// As a TLS server: serverAuth.
-    Server,
-    /// As a TLS client: clientAuth.
-    Client,
-}
+use crate::{Certificate, RevocationList, Timestamp, Usage};
 
 /// What a chain is verified against.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +41,7 @@ pub struct ChainCheck {
     /// The name that the certificate must bear, when one is expected.
     pub name: Option<SubjectName>,
     /// The use that the certificate must allow, when one is meant.
-    pub purpose: Option<Purpose>,
+    pub purpose: Option<Usage>,
 }
 
 /// A chain that passed.
@@ -221,7 +211,7 @@ fn build_path(
             &anchors,
             &intermediates,
             now.into(),
-            Usage(check.purpose),
+            WantedUsage(check.purpose),
             revocation,
             None,
         )
@@ -317,7 +307,7 @@ fn check_authorities(authorities: &[Certificate]) -> Result<(), ChainError> {
     Ok(())
 }
 
-fn check_leaf_usage(leaf: &Certificate, purpose: Option<Purpose>) -> Result<(), ChainError> {
+fn check_leaf_usage(leaf: &Certificate, purpose: Option<Usage>) -> Result<(), ChainError> {
     let signs = leaf
         .key_usage()
         .is_none_or(|usage| usage.digital_signature());
@@ -354,14 +344,14 @@ fn check_time(certificate: &Certificate, now: Timestamp) -> Result<(), ChainErro
 }
 
 /// The extended key usage that webpki shall demand: the purpose, if one is meant.
-struct Usage(Option<Purpose>);
+struct WantedUsage(Option<Usage>);
 
-impl webpki::ExtendedKeyUsageValidator for Usage {
+impl webpki::ExtendedKeyUsageValidator for WantedUsage {
     fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), WebpkiError> {
         match self.0 {
             None => Ok(()),
-            Some(Purpose::Server) => webpki::KeyUsage::server_auth().validate(purposes),
-            Some(Purpose::Client) => webpki::KeyUsage::client_auth().validate(purposes),
+            Some(Usage::Server) => webpki::KeyUsage::server_auth().validate(purposes),
+            Some(Usage::Client) => webpki::KeyUsage::client_auth().validate(purposes),
         }
     }
 }

@@ -22,6 +22,10 @@ mod openssl;
 mod pkilint;
 #[cfg(feature = "store")]
 mod processes;
+#[cfg(feature = "testing")]
+mod roots;
+#[cfg(feature = "testing")]
+mod service;
 #[cfg(all(feature = "enroll", feature = "front", feature = "testing"))]
 mod shell_corpus;
 #[cfg(feature = "tls")]

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use swarm_pki::testing::TestAuthority;
-use swarm_pki::verify::{ChainCheck, ChainError, Purpose, VerifiedChain, verify_chain};
-use swarm_pki::{Certificate, CrlContents, Revocation, Timestamp, Validity};
+use swarm_pki::verify::{ChainCheck, ChainError, VerifiedChain, verify_chain};
+use swarm_pki::{Certificate, CrlContents, Revocation, Timestamp, Usage, Validity};
 use tempfile::TempDir;
 
 use crate::openssl::openssl;
@@ -27,7 +27,7 @@ fn a_node_passes_for_its_names_and_both_purposes() {
     let node = authority.issue("edge1", &[]).certificate;
     let address = node.identity().addresses[0].to_string();
     let mut check = check_of(&mut authority, now);
-    for purpose in [None, Some(Purpose::Server), Some(Purpose::Client)] {
+    for purpose in [None, Some(Usage::Server), Some(Usage::Client)] {
         for name in [
             "edge1.test.internal",
             "spiffe://testers/node/edge1",
@@ -222,7 +222,7 @@ impl Chains<'_> {
         leaf: &str,
         intermediates: &[&str],
         root: &str,
-        purpose: Option<Purpose>,
+        purpose: Option<Usage>,
     ) -> Result<VerifiedChain, ChainError> {
         let mut check = ChainCheck::default();
         check.roots = vec![self.read(root)];
@@ -248,7 +248,7 @@ fn foreign_chains_are_judged_by_every_check() {
     let verify = |leaf, intermediates: &[&str], root, purpose| {
         chains.verify(leaf, intermediates, root, purpose)
     };
-    let server = Some(Purpose::Server);
+    let server = Some(Usage::Server);
     assert!(verify("leaf", &["middle"], "root", server).is_ok());
     assert_eq!(
         verify("rsa-leaf", &[], "rsa-root", server)
@@ -257,7 +257,7 @@ fn foreign_chains_are_judged_by_every_check() {
             .len(),
         2
     );
-    let client = verify("leaf", &["middle"], "root", Some(Purpose::Client));
+    let client = verify("leaf", &["middle"], "root", Some(Usage::Client));
     assert!(
         matches!(client, Err(ChainError::Purpose { .. })),
         "{client:?}"

@@ -12,11 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use swarm_pki::verify::{ChainCheck, Purpose, SubjectName, verify_chain};
+use swarm_pki::verify::{ChainCheck, SubjectName, verify_chain};
 use swarm_pki::{
     Authority, Certificate, CrlContents, KeyAlgorithm, NodeIdentity, PrivateKey, Revocation,
     RevocationList, RevocationReason, SerialNumber, Signer as _, SwarmName, Timestamp, Trust,
-    TrustBundle, Validity,
+    TrustBundle, Usage, Validity,
 };
 
 use crate::fixture::program;
@@ -70,7 +70,7 @@ impl Case {
     fn judge_server(&self, now: Timestamp) -> Result<(), String> {
         let mut check = self.check();
         check.crls = self.lists();
-        check.purpose = Some(Purpose::Server);
+        check.purpose = Some(Usage::Server);
         check.name = Some(SubjectName::Dns(NAME.into()));
         verify_chain(&self.leaf(), &check, now)
             .map(drop)
@@ -80,7 +80,7 @@ impl Case {
     /// This crate's verdict on a client, without lists.
     fn judge_client(&self, now: Timestamp) -> Result<(), String> {
         let mut check = self.check();
-        check.purpose = Some(Purpose::Client);
+        check.purpose = Some(Usage::Client);
         verify_chain(&self.leaf(), &check, now)
             .map(drop)
             .map_err(|fault| fault.to_string())
