@@ -67,6 +67,7 @@
 
 mod attempts;
 mod base32;
+mod body;
 mod client;
 mod date;
 mod error;

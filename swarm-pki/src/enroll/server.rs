@@ -4,37 +4,31 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Body;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{
     Reason,
     attempts::Attempts,
+    body::{self, RequestBody},
     date, pkcs7,
     response::{self, Refused},
 };
 use crate::{
-    CertificateRequest, MAX_REQUEST_BYTES, NodeCertificate, NodeId, Timestamp,
+    NodeCertificate, NodeId, Timestamp,
     store::{self, InviteSecret, Issued, Store},
 };
 
 /// Under which EST lives (RFC 7030, 3.2.2).
 pub const PATH: &str = "/.well-known/est";
-
-/// The longest request body: a request in base64 with line breaks.
-const MAX_BODY: usize = 2 * MAX_REQUEST_BYTES;
-
-/// How long a client may take to send a request body.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Revocation lists that make the answer of `cacerts` longer than this stay out of it.
 const MAX_CRLS: usize = 2 * 1024 * 1024;
@@ -103,9 +97,7 @@ impl Server {
         request: Request<B>,
     ) -> Response<Full<Bytes>>
     where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let mut response = match self.route(peer, request).await {
             Ok(response) => response,
@@ -122,16 +114,11 @@ impl Server {
         response
     }
 
-    async fn route<B>(
+    async fn route<B: RequestBody>(
         &self,
         peer: Option<&NodeCertificate>,
         request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Refused>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Full<Bytes>>, Refused> {
         let Some(operation) = Operation::find(request.uri().path()) else {
             return Err(Refused::line(
                 StatusCode::NOT_FOUND,
@@ -160,12 +147,10 @@ impl Server {
         Ok(response::certificates(&message))
     }
 
-    async fn enroll<B>(&self, request: Request<B>) -> Result<Response<Full<Bytes>>, Refused>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn enroll<B: RequestBody>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
         let (address, requester) = requester(&request);
         let Some((user, secret)) = credentials(request.headers()) else {
             let line = "node id and secret of an invite are needed";
@@ -196,19 +181,14 @@ impl Server {
         })
     }
 
-    async fn redeem<B>(
+    async fn redeem<B: RequestBody>(
         &self,
         node: Option<NodeId>,
         secret: &str,
         address: Option<IpAddr>,
         requester: String,
         request: Request<B>,
-    ) -> Result<Issued, Refused>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Issued, Refused> {
         // A name that is none cannot have been invited.
         let node = node.ok_or(Reason::WrongSecret)?;
         let attempt = (Some(node.clone()), address);
@@ -217,7 +197,7 @@ impl Server {
             // The log has the failures that led to it; a flood shall not keep the disk busy.
             return Err(Refused::from(Reason::TooManyAttempts).recorded());
         }
-        let csr = self.certificate_request(request).await?;
+        let csr = body::certificate_request(request).await?;
         let issued = match secret.parse::<InviteSecret>() {
             Err(_) => Err(Reason::WrongSecret.into()),
             Ok(secret) => {
@@ -236,16 +216,11 @@ impl Server {
         issued
     }
 
-    async fn reenroll<B>(
+    async fn reenroll<B: RequestBody>(
         &self,
         peer: Option<&NodeCertificate>,
         request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Refused>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Full<Bytes>>, Refused> {
         let Some(current) = peer.cloned() else {
             let line = "a renewal needs the certificate that is to be renewed, in the TLS session";
             let (address, requester) = requester(&request);
@@ -255,7 +230,7 @@ impl Server {
         };
         let node = current.id().clone();
         let requester = format!("node {node}");
-        let issued = match self.certificate_request(request).await {
+        let issued = match body::certificate_request(request).await {
             Err(refused) => Err(refused),
             Ok(csr) => {
                 let requester = requester.clone();
@@ -265,56 +240,6 @@ impl Server {
         };
         let issued = self.audited("renew", Some(node), requester, issued).await?;
         Ok(response::issued(&issued))
-    }
-
-    /// Reads a PKCS#10 request in base64, as EST sends it, or in PEM.
-    async fn certificate_request<B>(
-        &self,
-        request: Request<B>,
-    ) -> Result<CertificateRequest, Refused>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/pkcs10") {
-            let line = "the content type must be application/pkcs10";
-            return Err(Refused::line(StatusCode::UNSUPPORTED_MEDIA_TYPE, line));
-        }
-        // On the heap: the caller's body may be large, and this future sits in others.
-        let body = Box::pin(Limited::new(request.into_body(), MAX_BODY).collect());
-        let body = match timeout(BODY_TIME, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
-                let line = "the request is too long, or was cut off";
-                return Err(Refused::line(StatusCode::PAYLOAD_TOO_LARGE, line));
-            }
-            Err(_) => {
-                let line = "the request did not arrive in time";
-                return Err(Refused::line(StatusCode::REQUEST_TIMEOUT, line));
-            }
-        };
-        let parsed = if body.starts_with(b"-----BEGIN") {
-            str::from_utf8(&body).ok().map(CertificateRequest::from_pem)
-        } else {
-            let plain: Vec<u8> = body
-                .iter()
-                .copied()
-                .filter(|byte| !byte.is_ascii_whitespace())
-                .collect();
-            STANDARD
-                .decode(plain)
-                .ok()
-                .map(|der| CertificateRequest::from_der(&der))
-        };
-        match parsed {
-            None => Err(Refused::bad_request("the request is not base64")),
-            Some(Ok(request)) => Ok(request),
-            Some(Err(error)) => Err(Refused::bad_request(error.to_string())),
-        }
     }
 
     /// Works on the store on a thread that may block.
