@@ -17,6 +17,10 @@ pub enum HandshakeError {
     /// The peer presented no certificate.
     #[error("the peer presented no certificate")]
     NoCertificate,
+    /// The peer is a service and no node: [`connect_service`](super::MeshTls::connect_service)
+    /// names it.
+    #[error("the peer is a service and no node")]
+    NotANode,
     /// The peer refused, our certificate as a rule.
     ///
     /// In TLS 1.3 a client learns of it only when it first reads: its own handshake has succeeded.
@@ -102,6 +106,9 @@ fn reason(error: &CertificateError) -> String {
         ),
         CertificateError::Revoked => "it was revoked".to_owned(),
         CertificateError::UnknownIssuer => "no believed authority issued it".to_owned(),
+        CertificateError::InvalidPurpose => {
+            "it is not for this side of a connection, by its extended key usage".to_owned()
+        }
         CertificateError::BadSignature => "its signature is wrong".to_owned(),
         CertificateError::Other(error) => {
             let mut text = error.0.to_string();

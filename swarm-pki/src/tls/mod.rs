@@ -17,6 +17,7 @@
 //! - Identity is what the certificate says: its SPIFFE URI and roles, checked against
 //!   [`Expected`], by servers too. The DNS name or address that a client dials is not compared: members are found
 //!   by name in rosters, not by DNS, and addresses change.
+//! - A certificate counts on the side of a connection that its extended key usage allows.
 //! - Revocation is looked up at every handshake. There is no session resumption, which would skip
 //!   it: servers send no tickets and clients keep none.
 //!
@@ -80,10 +81,12 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 pub use error::{HandshakeError, OwnCertificateError};
-pub use peer::Peer;
-pub use verifier::{Expected, WrongPeer};
+pub use peer::{Peer, PeerCertificate};
+pub use verifier::{Expected, PeerName, WrongPeer};
 
-use crate::{Certificate, NodeCertificate, Signer, Timestamp, Trust};
+use crate::{
+    Certificate, NodeCertificate, ServiceCertificate, ServiceName, Signer, Timestamp, Trust,
+};
 use signing::{HandshakeKey, OwnCertificate};
 use verifier::{PeerVerifier, TrustSource};
 
@@ -246,14 +249,37 @@ impl MeshTls {
         alpn: &[&[u8]],
         stream: S,
     ) -> Result<(client::TlsStream<S>, Peer), HandshakeError> {
+        let stream = self.dial(expected, alpn, stream).await?;
+        let peer = self.peer(stream.get_ref().1);
+        Ok((stream, peer.ok_or(HandshakeError::NotANode)?))
+    }
+
+    /// Runs the client's side of a handshake with a service, which has a certificate of the swarm
+    /// and is no node.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_service<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        name: ServiceName,
+        alpn: &[&[u8]],
+        stream: S,
+    ) -> Result<(client::TlsStream<S>, Peer<ServiceCertificate>), HandshakeError> {
+        let stream = self.dial(Expected::Service(name), alpn, stream).await?;
+        let peer = stream.get_ref().1.peer_certificates().and_then(Peer::new);
+        Ok((stream, peer.ok_or(HandshakeError::NoCertificate)?))
+    }
+
+    async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        expected: Expected,
+        alpn: &[&[u8]],
+        stream: S,
+    ) -> Result<client::TlsStream<S>, HandshakeError> {
         // Any name will do, and a name that says nothing tells an observer nothing.
         let name = ServerName::try_from("mesh.invalid").expect("a DNS name");
         let connector = TlsConnector::from(self.client_config(expected, alpn));
-        let stream = connector.connect(name, stream).await?;
-        let peer = self
-            .peer(stream.get_ref().1)
-            .ok_or(HandshakeError::NoCertificate)?;
-        Ok((stream, peer))
+        Ok(connector.connect(name, stream).await?)
     }
 
     /// Names the peer of a session that a configuration of this handle has accepted: `None` before

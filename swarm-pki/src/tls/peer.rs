@@ -1,39 +1,97 @@
 //! A verified peer, and the watch over its certificate for as long as a connection lives.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use rustls_pki_types::CertificateDer;
 use tokio::time::sleep;
 
 use super::MeshTls;
-use crate::{NodeCertificate, NodeId, VerifyError};
+use crate::{
+    Certificate, NodeCertificate, NodeId, ServiceCertificate, ServiceName, Timestamp, Trust,
+    VerifyError,
+};
 
 /// The longest sleep between two looks at the clock: a machine's clock may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// A peer whose certificate was verified in the handshake.
+/// A certificate that a peer can have: a node's, or a service's.
+pub trait PeerCertificate: sealed::PeerCertificate {}
+
+impl<C: sealed::PeerCertificate> PeerCertificate for C {}
+
+mod sealed {
+    use super::*;
+
+    pub trait PeerCertificate: Clone + Send + Sync + Deref<Target = Certificate> + 'static {
+        fn parse(der: &CertificateDer<'_>) -> Option<Self>;
+        fn verify(
+            trust: &Trust,
+            chain: &[CertificateDer<'_>],
+            now: Timestamp,
+        ) -> Result<(), VerifyError>;
+    }
+
+    impl PeerCertificate for NodeCertificate {
+        fn parse(der: &CertificateDer<'_>) -> Option<Self> {
+            Self::from_der(der).ok()
+        }
+
+        fn verify(
+            trust: &Trust,
+            chain: &[CertificateDer<'_>],
+            now: Timestamp,
+        ) -> Result<(), VerifyError> {
+            trust.verify(chain, now).map(drop)
+        }
+    }
+
+    impl PeerCertificate for ServiceCertificate {
+        fn parse(der: &CertificateDer<'_>) -> Option<Self> {
+            Self::from_der(der).ok()
+        }
+
+        fn verify(
+            trust: &Trust,
+            chain: &[CertificateDer<'_>],
+            now: Timestamp,
+        ) -> Result<(), VerifyError> {
+            trust.verify_service(chain, now).map(drop)
+        }
+    }
+}
+
+/// A peer whose certificate was verified in the handshake: a node, or a service.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    certificate: NodeCertificate,
+pub struct Peer<C = NodeCertificate> {
+    certificate: C,
     /// What the peer presented, its own certificate first.
     chain: Vec<CertificateDer<'static>>,
 }
 
-impl Peer {
+impl<C: PeerCertificate> Peer<C> {
     pub(super) fn new(chain: &[CertificateDer<'_>]) -> Option<Self> {
-        let certificate = NodeCertificate::from_der(chain.first()?).ok()?;
+        let certificate = C::parse(chain.first()?)?;
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
         Some(Self { certificate, chain })
     }
 
     /// Returns the peer's certificate.
-    pub fn certificate(&self) -> &NodeCertificate {
+    pub fn certificate(&self) -> &C {
         &self.certificate
     }
+}
 
+impl Peer {
     /// Returns the peer's name.
     pub fn id(&self) -> &NodeId {
         self.certificate.id()
+    }
+}
+
+impl Peer<ServiceCertificate> {
+    /// Returns the service's name.
+    pub fn name(&self) -> &ServiceName {
+        self.certificate.name()
     }
 }
 
@@ -43,7 +101,10 @@ impl MeshTls {
     ///
     /// Whoever serves a connection runs this beside it and drops the connection when it completes.
     /// It looks again at every change of trust, when the certificate ends, and every 30 s.
-    pub fn guard(&self, peer: &Peer) -> impl Future<Output = VerifyError> + Send + use<> {
+    pub fn guard<C: PeerCertificate>(
+        &self,
+        peer: &Peer<C>,
+    ) -> impl Future<Output = VerifyError> + Send + use<C> {
         let (tls, peer) = (self.clone(), peer.clone());
         async move {
             let mut changes = tls.subscribe();
@@ -52,7 +113,7 @@ impl MeshTls {
                 changes.mark_unchanged();
                 let mut nap = LOOK;
                 if let Some(now) = tls.now() {
-                    if let Err(error) = tls.trust().verify(&peer.chain, now) {
+                    if let Err(error) = C::verify(&tls.trust(), &peer.chain, now) {
                         return error;
                     }
                     // A certificate is valid through its last second.

@@ -11,7 +11,9 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Shared;
-use crate::{NodeCertificate, NodeId, Role, Trust, VerifyError};
+use crate::{
+    NodeCertificate, NodeId, Role, ServiceCertificate, ServiceName, Trust, Usage, VerifyError,
+};
 
 /// Whom one side expects to find at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Expected {
     AnyMember,
     /// Whoever one of these describes.
     AnyOf(Vec<Expected>),
+    /// This service, which is no node. Services are connected to; a server lets none in.
+    Service(ServiceName),
 }
 
 impl Expected {
@@ -38,7 +42,21 @@ impl Expected {
         }
         Err(WrongPeer {
             expected: self.clone(),
-            found: certificate.id().clone(),
+            found: PeerName::Node(certificate.id().clone()),
+        })
+    }
+
+    /// Says whether a service, whose certificate was verified, is the one that is expected.
+    ///
+    /// # Errors
+    /// [`WrongPeer`] names which one it is instead.
+    pub fn check_service(&self, certificate: &ServiceCertificate) -> Result<(), WrongPeer> {
+        if self.names_service(|name| name == certificate.name()) {
+            return Ok(());
+        }
+        Err(WrongPeer {
+            expected: self.clone(),
+            found: PeerName::Service(certificate.name().clone()),
         })
     }
 
@@ -48,6 +66,15 @@ impl Expected {
             Self::Role(role) => certificate.identity().roles.contains(role),
             Self::AnyMember => true,
             Self::AnyOf(list) => list.iter().any(|one| one.is_met_by(certificate)),
+            Self::Service(_) => false,
+        }
+    }
+
+    fn names_service(&self, is_wanted: impl Fn(&ServiceName) -> bool + Copy) -> bool {
+        match self {
+            Self::Service(name) => is_wanted(name),
+            Self::AnyOf(list) => list.iter().any(|one| one.names_service(is_wanted)),
+            Self::Node(_) | Self::Role(_) | Self::AnyMember => false,
         }
     }
 }
@@ -58,6 +85,7 @@ impl fmt::Display for Expected {
             Self::Node(node) => write!(f, "node {node}"),
             Self::Role(role) => write!(f, "a node with the role {role}"),
             Self::AnyMember => f.write_str("any member"),
+            Self::Service(name) => write!(f, "service {name}"),
             Self::AnyOf(list) if list.is_empty() => f.write_str("nobody"),
             Self::AnyOf(list) => {
                 for (index, one) in list.iter().enumerate() {
@@ -69,15 +97,34 @@ impl fmt::Display for Expected {
     }
 }
 
-/// The peer is a trusted member, but not the one that was expected.
+/// Who a peer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerName {
+    /// A node.
+    Node(NodeId),
+    /// A service.
+    Service(ServiceName),
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Service(name) => write!(f, "service {name}"),
+        }
+    }
+}
+
+/// The peer is trusted, but not the one that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found node {found}")]
+#[error("expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct WrongPeer {
     /// Who should have answered.
     pub expected: Expected,
     /// Who did.
-    pub found: NodeId,
+    pub found: PeerName,
 }
 
 /// The signatures that node keys can make: P-256 and Ed25519.
@@ -115,19 +162,34 @@ pub(super) struct PeerVerifier {
 }
 
 impl PeerVerifier {
+    /// Verifies a peer that takes this side of the connection.
     fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
+        side: Usage,
         now: UnixTime,
     ) -> Result<(), Error> {
         let chain: Vec<CertificateDer<'_>> = iter::once(leaf)
             .chain(intermediates)
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
-        let trust = self.trust.current();
-        let certificate = trust.verify(&chain, now.into()).map_err(in_rustls)?;
-        let met = self.expected.check(&certificate);
+        let (trust, now) = (self.trust.current(), now.into());
+        let (usages, met) = match trust.verify(&chain, now) {
+            Ok(node) => (node.identity().usages.clone(), self.expected.check(&node)),
+            // It is no node's. Where no service is wanted, that is all there is to say.
+            Err(VerifyError::Identity(_))
+                if side == Usage::Server && self.expected.names_service(|_| true) =>
+            {
+                let service = trust.verify_service(&chain, now).map_err(in_rustls)?;
+                let met = self.expected.check_service(&service);
+                (service.identity().usages.clone(), met)
+            }
+            Err(error) => return Err(in_rustls(error)),
+        };
+        if !usages.contains(&side) {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
         met.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
     }
 
@@ -156,7 +218,7 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verify(end_entity, intermediates, now)?;
+        self.verify(end_entity, intermediates, Usage::Server, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -200,7 +262,7 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.verify(end_entity, intermediates, now)?;
+        self.verify(end_entity, intermediates, Usage::Client, now)?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -14,8 +14,8 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use swarm_pki::{
     Authority, Certificate, CrlContents, Fingerprint, KeyAlgorithm, NodeCertificate, NodeIdentity,
-    PrivateKey, Revocation, RevocationReason, Role, SerialNumber, Signer as _, SwarmName,
-    Timestamp, Trust, TrustBundle, Validity, tls::MeshTls,
+    PrivateKey, Revocation, RevocationReason, Role, SerialNumber, ServiceIdentity, Signer as _,
+    SwarmName, Timestamp, Trust, TrustBundle, Usage, Validity, tls::MeshTls,
 };
 
 /// The longest that any wait of a test may take.
@@ -117,6 +117,45 @@ impl Swarm {
         validity: Validity,
         algorithm: KeyAlgorithm,
     ) -> Node {
+        self.issue(id, algorithm, validity, |identity| {
+            identity.roles = roles.iter().copied().map(role).collect();
+        })
+    }
+
+    /// A node whose certificate is for these sides of a connection alone.
+    pub(crate) fn node_for(&self, id: &str, usages: &[Usage]) -> Node {
+        self.issue(id, KeyAlgorithm::P256, current(), |identity| {
+            identity.usages = usages.iter().copied().collect();
+        })
+    }
+
+    /// A service's chain and key.
+    pub(crate) fn service(&self, name: &str, usages: &[Usage]) -> Node {
+        let key = PrivateKey::generate(KeyAlgorithm::P256).unwrap();
+        let mut identity = ServiceIdentity::new(self.name.clone(), name.parse().unwrap());
+        identity.usages = usages.iter().copied().collect();
+        identity.dns = vec![format!("{name}.fleet.internal").parse().unwrap()];
+        let mut random = [0x41; 16];
+        random[8..].copy_from_slice(&Fingerprint::of(name.as_bytes()).0[..8]);
+        let serial = SerialNumber::from_random(random);
+        let service = self
+            .issuing
+            .issue_service(key.public_key(), &identity, serial, current())
+            .unwrap();
+        let issuer = self.issuing.certificate().clone();
+        Node {
+            chain: vec![service.certificate().clone(), issuer],
+            key: Arc::new(key),
+        }
+    }
+
+    fn issue(
+        &self,
+        id: &str,
+        algorithm: KeyAlgorithm,
+        validity: Validity,
+        say: impl FnOnce(&mut NodeIdentity),
+    ) -> Node {
         let mut state = self.state.lock().unwrap();
         state.issued += 1;
         let mut random = [0x40; 16];
@@ -124,9 +163,9 @@ impl Swarm {
         let key = PrivateKey::generate(algorithm).unwrap();
         let wireguard: [u8; 32] = Fingerprint::of(&random).0;
         let mut identity = NodeIdentity::new(self.name.clone(), id.parse().unwrap(), wireguard);
-        identity.roles = roles.iter().copied().map(role).collect();
         identity.addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         identity.dns = vec![format!("{id}.fleet.internal").parse().unwrap()];
+        say(&mut identity);
         let serial = SerialNumber::from_random(random);
         let node = self
             .issuing

@@ -36,6 +36,8 @@ mod store;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_reload;
+#[cfg(feature = "tls")]
+mod tls_services;
 #[cfg(feature = "testing")]
 mod trust;
 #[cfg(feature = "testing")]

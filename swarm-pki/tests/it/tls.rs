@@ -69,7 +69,7 @@ pub(crate) async fn between(
 }
 
 #[track_caller]
-fn untrusted<T>(result: Result<T, HandshakeError>) -> CertificateError {
+pub(crate) fn untrusted<T>(result: Result<T, HandshakeError>) -> CertificateError {
     match result {
         Err(HandshakeError::Untrusted(error)) => error,
         Err(other) => panic!("refused for another reason: {other:?}"),
@@ -78,7 +78,7 @@ fn untrusted<T>(result: Result<T, HandshakeError>) -> CertificateError {
 }
 
 #[track_caller]
-fn alert<T>(result: Result<T, HandshakeError>) -> AlertDescription {
+pub(crate) fn alert<T>(result: Result<T, HandshakeError>) -> AlertDescription {
     match result {
         Err(HandshakeError::Refused(alert)) => alert,
         Err(other) => panic!("refused for another reason: {other:?}"),
