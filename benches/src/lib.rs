@@ -2,6 +2,7 @@
 //!
 //! | bench | what |
 //! |---|---|
+//! | `pki_tls` | a mutual TLS handshake through the mesh's configurations, beside bare rustls |
 //! | `startup` | how long `swarm --version` takes, beside another program of the field |
 //!
 //! The figures of a whole swarm (join, revocation, from nothing to three nodes) are in the report of
