@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use swarm_config::{Plan, Renderer, Starter};
 use swarm_pki::enroll::{Address, Invite};
-use swarm_pki::store::{Grant, InviteSpec, NodeStatus, Store, StoreSpec, Target};
+use swarm_pki::store::{Grant, InviteSpec, NodeStatus, RootKey, Store, StoreSpec, Target};
 use swarm_pki::{
     KeyAlgorithm, Lifetimes, NodeCertificate, NodeId, RevocationList, RevocationReason, Role,
     SwarmName, Timestamp,
@@ -338,9 +338,9 @@ fn specification(plan: &Plan, passphrase: Option<Zeroizing<Vec<u8>>>) -> StoreSp
         .parse()
         .expect("both have the same form");
     let mut specification = StoreSpec::new(swarm, domain);
-    specification.key_algorithm = KeyAlgorithm::P256;
-    specification.lifetimes = lifetimes;
-    specification.root_passphrase = passphrase;
+    specification.settings.key_algorithm = KeyAlgorithm::P256;
+    specification.settings.lifetimes = lifetimes;
+    specification.root_key = RootKey::Stored { passphrase };
     specification
 }
 

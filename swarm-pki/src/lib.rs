@@ -111,6 +111,7 @@ mod name;
 mod profile;
 mod request;
 mod revocation;
+pub mod rollover;
 mod serial;
 mod timestamp;
 mod trust;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 use swarm::{Authority, Layout};
-use swarm_pki::store::{NodeRecord, NodeStatus};
+use swarm_pki::store::{KeyPlace, NodeRecord, NodeStatus};
 use swarm_pki::verify::{ChainCheck, SubjectName, verify_chain};
 use swarm_pki::{Certificate, RevocationList, Timestamp, Usage};
 
@@ -56,7 +56,7 @@ fn show(authority: &Authority, output: Output) -> Result<(), Failure> {
     let lists: Vec<_> = store.bundle(now)?.crls.iter().map(describe_list).collect();
     let value = json!({
         "swarm": settings.swarm, "domain": settings.domain,
-        "root": describe(&root), "root_key_encrypted": store.root_is_encrypted()?,
+        "root": describe(&root), "root_key_encrypted": (store.root_key()? == KeyPlace::StoredEncrypted),
         "issuing": describe(&issuing), "issuing_generation": generation,
         "revocation_lists": lists, "log": log,
     });

@@ -1,8 +1,8 @@
 //! The audit log: who asked, what was issued, why something was refused.
 
-use super::event::{Entry, Event};
+use super::event::{CrlRef, Event};
 use super::journal::Head;
-use super::{Error, Store, Transaction, short};
+use super::{AuthorityId, Error, Store, Transaction, short};
 use crate::{NodeId, SerialNumber, Timestamp};
 
 /// How many refusals are written down per minute. Strangers cause them, and each costs a disk
@@ -19,8 +19,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// Who asked for it, in the caller's words.
     pub requester: String,
-    /// What happened: `initialized`, `issued`, `renewed`, `redeemed`, `revoked`,
-    /// `crls-refreshed`, `issuing-rotated`, `issuing-revoked`, `invited` or `refused`.
+    /// What happened, as one word: `issued`, `renewed`, `redeemed`, `revoked`, `refused`, …
     pub kind: &'static str,
     /// The node that it was about.
     pub node: Option<NodeId>,
@@ -42,24 +41,31 @@ impl Store {
     }
 
     /// Verifies the hash chain and everything that hangs on it: that the revocation lists are
-    /// those that were signed, and that the keys fit their certificates (an encrypted root key
-    /// excepted). Returns the hash of the last entry: written down elsewhere, it proves later
+    /// those that were signed, and that the keys that lie here plain fit their certificates. Returns the hash of the last entry: written down elsewhere, it proves later
     /// that nothing before it was changed.
     ///
     /// # Errors
     /// [`Error::Corrupt`] names the first file that is not as it was left.
     pub fn verify(&self) -> Result<String, Error> {
         self.audit()?;
-        let mut transaction = self.begin()?;
-        let generations: Vec<u32> = transaction.state().crls.keys().copied().collect();
-        for generation in generations {
-            let crl = transaction.state().crls[&generation];
-            self.read_crl(&crl)?;
-            if generation != super::state::ROOT || !transaction.state().root_encrypted {
-                transaction.authority(generation, None)?;
+        self.exclusive(|transaction| {
+            let crls: Vec<CrlRef> = transaction.state().crls.values().copied().collect();
+            for crl in crls {
+                self.read_crl(&crl)?;
             }
-        }
-        Ok(transaction.memory.head.hash())
+            let at_hand: Vec<AuthorityId> = transaction
+                .state()
+                .authorities
+                .iter()
+                .filter(|(_, known)| known.key.is_at_hand())
+                .map(|(id, _)| *id)
+                .collect();
+            transaction.memory.signers.clear();
+            for id in at_hand {
+                transaction.open_signer(id)?;
+            }
+            Ok(transaction.memory.head.hash())
+        })
     }
 
     /// Writes a refusal into the audit log that was decided elsewhere: a malformed request, a
@@ -78,8 +84,11 @@ impl Store {
         requester: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.begin()?
-            .refuse(operation, node, reason, requester, now)
+        let (operation, reason) = (operation.to_owned(), reason.to_owned());
+        let (node, requester) = (node.cloned(), requester.to_owned());
+        self.change(move |transaction| {
+            transaction.refuse(&operation, node.as_ref(), &reason, &requester, now)
+        })
     }
 }
 
@@ -101,7 +110,7 @@ impl Transaction<'_> {
             reason: short(reason),
             unwritten,
         };
-        self.commit(event, requester, now)
+        self.record(event, requester, now)
     }
 
     /// Writes the refusal down when `result` is one, and hands the result on.
@@ -145,99 +154,5 @@ impl Throttle {
         }
         self.written += 1;
         Some(std::mem::take(&mut self.unwritten))
-    }
-}
-
-impl From<Entry> for AuditEntry {
-    fn from(entry: Entry) -> Self {
-        let (kind, node, serials, detail) = match entry.event {
-            Event::Initialized { settings, .. } => (
-                "initialized",
-                None,
-                vec![],
-                format!("swarm {}", settings.swarm),
-            ),
-            Event::Issued {
-                certificate,
-                grant,
-                invite,
-                renews,
-                generation,
-            } => {
-                let serial = crate::Certificate::from_der(&certificate.0)
-                    .map(|read| read.serial())
-                    .ok();
-                let kind = match (invite, renews) {
-                    (Some(_), _) => "redeemed",
-                    (None, Some(_)) => "renewed",
-                    (None, None) => "issued",
-                };
-                let roles: Vec<&str> = grant.roles.iter().map(|role| role.as_str()).collect();
-                let detail = format!("roles [{}], by issuing {generation}", roles.join(", "));
-                (kind, Some(grant.id), serial.into_iter().collect(), detail)
-            }
-            Event::Revoked {
-                node,
-                serials,
-                revocation,
-                ..
-            } => (
-                "revoked",
-                Some(node),
-                serials,
-                revocation.reason.to_string(),
-            ),
-            Event::CrlsRefreshed { crls } => {
-                let numbers: Vec<String> = crls
-                    .iter()
-                    .map(|crl| format!("{} of {}", crl.number, crl.generation))
-                    .collect();
-                ("crls-refreshed", None, vec![], numbers.join(", "))
-            }
-            Event::IssuingRotated { generation, .. } => (
-                "issuing-rotated",
-                None,
-                vec![],
-                format!("generation {generation}"),
-            ),
-            Event::IssuingRevoked {
-                generation,
-                revocation,
-                ..
-            } => {
-                let detail = format!("generation {generation}: {}", revocation.reason);
-                ("issuing-revoked", None, vec![], detail)
-            }
-            Event::Invited { grant, expires, .. } => (
-                "invited",
-                Some(grant.id),
-                vec![],
-                format!("until {expires}"),
-            ),
-            Event::Refused {
-                operation,
-                node,
-                reason,
-                unwritten: 0,
-            } => ("refused", node, vec![], format!("{operation}: {reason}")),
-            Event::Refused {
-                operation,
-                node,
-                reason,
-                unwritten,
-            } => {
-                let detail = format!("{operation}: {reason} ({unwritten} before it unwritten)");
-                ("refused", node, vec![], detail)
-            }
-        };
-        Self {
-            sequence: entry.sequence,
-            at: entry.at,
-            requester: entry.requester,
-            kind,
-            node,
-            serials,
-            detail,
-        }
     }
 }

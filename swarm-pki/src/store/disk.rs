@@ -1,14 +1,16 @@
 //! Files that are there in full or not at all, and a lock that dies with its holder.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
 
 use super::Error;
+use super::failpoint::{self, Interruption};
 
 /// How long to sleep between two tries for the lock.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -18,6 +20,7 @@ const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Makes a directory for this user alone.
 pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
+    step().map_err(Error::io("create", path))?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -27,6 +30,11 @@ pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
         .map_err(Error::io("set the mode of", path))
 }
 
+/// Refuses a directory that others can look into.
+pub(super) fn check_private(path: &Path) -> Result<(), Error> {
+    check_mode(path, 0o700)
+}
+
 /// Puts `content` under `path` with mode 0600: after a crash the old file is there or the new one.
 pub(super) fn write_atomic(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
@@ -34,29 +42,86 @@ pub(super) fn write_atomic(path: &Path, content: &[u8]) -> Result<(), Error> {
     let temporary = path.with_file_name(name);
     // A leftover of a crash is not trusted to have the right mode.
     remove_if_there(&temporary)?;
+    create(&temporary, content)?;
+    rename(&temporary, path)?;
+    sync_parent(path)
+}
+
+/// Writes a new file outside the store, with mode 0600 where the file system knows modes.
+pub(super) fn write_new(path: &Path, content: &[u8]) -> Result<(), Error> {
+    match create(path, content) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+            return Err(Error::NotEmpty(path.to_path_buf()));
+        }
+        Err(fault) => {
+            // Half a file is of no use, and in the way of the next try.
+            let _ = fs::remove_file(path);
+            return Err(fault);
+        }
+        Ok(()) => {}
+    }
+    sync_parent(path)
+}
+
+fn create(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&temporary)
-        .map_err(Error::io("create", &temporary))?;
-    file.write_all(content)
-        .map_err(Error::io("write", &temporary))?;
-    file.sync_all().map_err(Error::io("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+        .open(path)
+        .map_err(Error::io("create", path))?;
+    write_all(&mut file, content).map_err(Error::io("write", path))?;
+    sync(&file).map_err(Error::io("sync", path))
 }
 
-pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("sync", path))
+/// Writes `content` at `offset`, cutting off whatever is there, and syncs.
+pub(super) fn write_at(path: &Path, offset: u64, content: &[u8]) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("inspect", path))?.len();
+    if length < offset {
+        return Err(Error::corrupt(path, "it is shorter than the head says"));
+    }
+    if length > offset {
+        step()
+            .and_then(|()| file.set_len(offset))
+            .map_err(Error::io("cut", path))?;
+    }
+    file.seek(SeekFrom::Start(offset))
+        .and_then(|_| write_all(&mut file, content))
+        .and_then(|()| sync(&file))
+        .map_err(Error::io("append to", path))
+}
+
+/// Moves a file or directory to its place.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    step()
+        .and_then(|()| fs::rename(from, to))
+        .map_err(Error::io("replace", to))
+}
+
+pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)
+        .and_then(|directory| sync(&directory))
+        .map_err(Error::io("sync", parent))
 }
 
 pub(super) fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(fault) if fault.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(fault)),
-        _ => Ok(()),
+    match fs::symlink_metadata(path) {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(()),
+        Err(fault) => Err(Error::io("inspect", path)(fault)),
+        Ok(_) => step()
+            .and_then(|()| fs::remove_file(path))
+            .map_err(Error::io("remove", path)),
     }
 }
 
@@ -78,7 +143,23 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 }
 
 /// Reads a secret file; refuses one that others can read.
-pub(super) fn read_secret(path: &Path) -> Result<zeroize::Zeroizing<String>, Error> {
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, Error> {
+    check_mode(path, 0o600)?;
+    read_text(path)
+}
+
+/// Reads a text file that may be secret.
+pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let bytes = read(path)?.ok_or_else(|| {
+        let gone = io::Error::from(ErrorKind::NotFound);
+        Error::io("open", path)(gone)
+    })?;
+    String::from_utf8(bytes)
+        .map(Zeroizing::new)
+        .map_err(|_| Error::corrupt(path, "it is not text"))
+}
+
+fn check_mode(path: &Path, needed: u32) -> Result<(), Error> {
     let mode = fs::metadata(path)
         .map_err(Error::io("inspect", path))?
         .permissions()
@@ -87,12 +168,38 @@ pub(super) fn read_secret(path: &Path) -> Result<zeroize::Zeroizing<String>, Err
         return Err(Error::Permissions {
             path: path.to_path_buf(),
             mode: mode & 0o7777,
+            needed,
         });
     }
-    let bytes = read(path)?.ok_or_else(|| Error::corrupt(path, "it is gone"))?;
-    String::from_utf8(bytes)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|_| Error::corrupt(path, "it is not text"))
+    Ok(())
+}
+
+fn write_all(file: &mut File, content: &[u8]) -> io::Result<()> {
+    match failpoint::hit() {
+        None => file.write_all(content),
+        Some(how) => {
+            file.write_all(&content[..content.len() / 2])?;
+            file.sync_all()?;
+            Err(interrupted(how))
+        }
+    }
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    step()?;
+    file.sync_all()
+}
+
+/// Counts one file operation.
+fn step() -> io::Result<()> {
+    failpoint::hit().map_or(Ok(()), |how| Err(interrupted(how)))
+}
+
+fn interrupted(how: Interruption) -> io::Error {
+    match how {
+        Interruption::Abort => std::process::abort(),
+        Interruption::Fail => io::Error::from(ErrorKind::StorageFull),
+    }
 }
 
 /// The exclusive right to change the store; given back when dropped or when the process dies.

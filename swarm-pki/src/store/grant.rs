@@ -1,4 +1,4 @@
-//! What an operator decides: the store's settings, and what one node is certified as.
+//! What an operator decides for one node: what it is certified as.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,21 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DnsName, Domain, KeyAlgorithm, Lifetimes, NodeId, NodeIdentity, Role, SwarmName};
-
-/// What was decided when the store was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Settings {
-    /// The swarm's name.
-    pub swarm: SwarmName,
-    /// The domain that node names are put under.
-    pub domain: Domain,
-    /// The algorithm of the authorities' own keys.
-    pub key_algorithm: KeyAlgorithm,
-    /// How long everything lives.
-    pub lifetimes: Lifetimes,
-}
+use super::Settings;
+use super::settings::optional_seconds;
+use crate::{DnsName, NodeId, NodeIdentity, Role};
 
 /// What a node is certified as: the operator's decision, whatever its request asks for.
 ///
@@ -39,7 +27,8 @@ pub struct Grant {
     /// DNS names beside `<id>.<domain>`.
     #[serde(default)]
     pub dns: Vec<DnsName>,
-    /// How long the certificate lives; `None` for the store's own lifetime.
+    /// How long the certificate lives, at most what the policy of its roles allows; `None` for the
+    /// policy's own lifetime.
     #[serde(
         default,
         with = "optional_seconds",
@@ -71,24 +60,5 @@ impl Grant {
         identity.addresses = self.addresses.clone();
         identity.roles = self.roles.clone();
         identity
-    }
-}
-
-mod optional_seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.map(|duration| duration.as_secs()).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Option::<u64>::deserialize(from).map(|seconds| seconds.map(Duration::from_secs))
     }
 }

@@ -1,8 +1,9 @@
 //! Issuing and renewal: from the operator's grant, never from what a request asks for.
 
-use super::event::{CertificateText, Event, InviteId};
-use super::state::Record;
-use super::{Error, Grant, Store, Transaction, random_serial};
+use super::event::{Event, InviteId};
+use super::inventory::Record;
+use super::policy::terms;
+use super::{AuthorityId, Error, Grant, Holder, Store, Transaction, random_serial};
 use crate::{
     Certificate, CertificateRequest, NodeCertificate, NodeIdentity, SerialNumber, Timestamp,
     Validity,
@@ -26,6 +27,8 @@ pub(super) enum Occasion {
     Operator,
     Invite(InviteId),
     Renewal(SerialNumber),
+    /// Past its end, proved by the key and approved by an operator.
+    Reenrolment(SerialNumber),
 }
 
 impl Store {
@@ -37,7 +40,8 @@ impl Store {
     /// # Errors
     /// [`Error::IdInUse`], [`Error::KeyInUse`], [`Error::AddressInUse`] and
     /// [`Error::DnsNameInUse`] when another live certificate has what this one would have;
-    /// [`Error::IssuingRevoked`]; [`Error::Authority`].
+    /// [`Error::Policy`] when the grant breaks the policy of its roles;
+    /// [`Error::IssuingRevoked`], [`Error::NotOperational`]; [`Error::Authority`].
     pub fn issue(
         &self,
         request: &CertificateRequest,
@@ -45,9 +49,29 @@ impl Store {
         requester: &str,
         now: Timestamp,
     ) -> Result<Issued, Error> {
-        let mut transaction = self.begin()?;
-        let result = transaction.issue(request, grant, Occasion::Operator, requester, now);
-        transaction.audited("issue", Some(&grant.id), requester, now, result)
+        let (request, grant, requester) = (request.clone(), grant.clone(), requester.to_owned());
+        self.change(move |transaction| transaction.issue_audited(&request, &grant, &requester, now))
+    }
+
+    /// Issues for many nodes at once, each by itself: one refusal stops none of the others. All
+    /// of them are written together.
+    ///
+    /// # Errors
+    /// As every change: [`Error::Held`], [`Error::Io`]; then nothing was issued. Each result is
+    /// as that of [`issue`](Self::issue).
+    pub fn issue_many(
+        &self,
+        wanted: &[(CertificateRequest, Grant)],
+        requester: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Issued, Error>>, Error> {
+        let (wanted, requester) = (wanted.to_vec(), requester.to_owned());
+        self.change(move |transaction| {
+            Ok(wanted
+                .iter()
+                .map(|(request, grant)| transaction.issue_audited(request, grant, &requester, now))
+                .collect())
+        })
     }
 
     /// Issues the successor of `current`: the same grant as last recorded for the node, perhaps
@@ -64,13 +88,27 @@ impl Store {
         requester: &str,
         now: Timestamp,
     ) -> Result<Issued, Error> {
-        let mut transaction = self.begin()?;
-        let result = transaction.renew(current, request, requester, now);
-        transaction.audited("renew", Some(current.id()), requester, now, result)
+        let (current, request, requester) =
+            (current.clone(), request.clone(), requester.to_owned());
+        self.change(move |transaction| {
+            let result = transaction.renew(&current, &request, &requester, now);
+            transaction.audited("renew", Some(current.id()), &requester, now, result)
+        })
     }
 }
 
 impl Transaction<'_> {
+    fn issue_audited(
+        &mut self,
+        request: &CertificateRequest,
+        grant: &Grant,
+        requester: &str,
+        now: Timestamp,
+    ) -> Result<Issued, Error> {
+        let result = self.issue(request, grant, Occasion::Operator, requester, now);
+        self.audited("issue", Some(&grant.id), requester, now, result)
+    }
+
     fn renew(
         &mut self,
         current: &NodeCertificate,
@@ -79,15 +117,17 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<Issued, Error> {
         let serial = current.serial();
-        let (_, record) = self
+        let record = self
             .state()
+            .inventory
             .by_serial(&serial)
-            .filter(|(_, record)| record.certificate.certificate() == current.certificate())
+            .filter(|record| record.certificate.certificate() == current.certificate())
             .ok_or(Error::UnknownSerial(serial))?;
         if record.revoked.is_some() {
             return Err(Error::Revoked(serial));
         }
-        let newest = self.state().of_node(current.id()).next().unwrap_or(record);
+        let newest = self.state().inventory.of_node(current.id()).next();
+        let newest = newest.unwrap_or(record);
         let grant = newest.grant.clone();
         self.issue(request, &grant, Occasion::Renewal(serial), requester, now)
     }
@@ -101,43 +141,53 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<Issued, Error> {
         let settings = self.state().settings.clone();
-        let identity = grant.identity(&settings, request.wireguard_public_key());
+        let terms = terms(grant, &settings).map_err(Error::Policy)?;
+        let mut identity = grant.identity(&settings, request.wireguard_public_key());
+        identity.usages = terms.usages;
         self.check_bindings(request, &identity, occasion, now)?;
-        let (generation, issuing) = self.state().current();
-        if issuing.revoked.is_some() {
+        let generation = self.state().active.ok_or(Error::NotOperational)?;
+        let id = AuthorityId::Issuing(generation);
+        if self.known(id)?.revoked.is_some() {
             return Err(Error::IssuingRevoked);
         }
-        let authority = self.authority(generation, None)?;
-        let lifetime = grant.lifetime.unwrap_or(settings.lifetimes.node);
+        let authority = self.signer(id)?;
         let certificate = authority.issue_node(
             request.public_key(),
             &identity,
             random_serial()?,
-            Validity::starting(now, lifetime, settings.lifetimes.backdate),
+            Validity::starting(now, terms.lifetime, settings.lifetimes.backdate),
         )?;
         let (invite, renews) = match occasion {
             Occasion::Operator => (None, None),
             Occasion::Invite(invite) => (Some(invite), None),
-            Occasion::Renewal(serial) => (None, Some(serial)),
+            Occasion::Renewal(serial) | Occasion::Reenrolment(serial) => (None, Some(serial)),
         };
         let event = Event::Issued {
-            certificate: CertificateText(certificate.der().to_vec()),
+            certificate: certificate.clone(),
             generation,
             grant: grant.clone(),
             invite,
             renews,
+            reenrolment: matches!(occasion, Occasion::Reenrolment(_)),
         };
-        self.commit(event, requester, now)?;
+        self.record(event, requester, now)?;
         tracing::info!(node = %grant.id, serial = %certificate.serial(), requester, "issued");
-        Ok(self.issued(certificate, authority.certificate().clone()))
+        self.issued(certificate, generation)
     }
 
-    pub(super) fn issued(&self, certificate: NodeCertificate, issuer: Certificate) -> Issued {
-        Issued {
+    /// Puts the chain of a certificate together.
+    pub(super) fn issued(
+        &self,
+        certificate: NodeCertificate,
+        generation: u32,
+    ) -> Result<Issued, Error> {
+        let issuing = self.known(AuthorityId::Issuing(generation))?;
+        let root = self.known(issuing.parent.ok_or(Error::NotOperational)?)?;
+        Ok(Issued {
             certificate,
-            issuer,
-            root: self.state().root.clone(),
-        }
+            issuer: issuing.certificate.clone(),
+            root: root.certificate.clone(),
+        })
     }
 
     /// Refuses what another live certificate has already.
@@ -149,11 +199,13 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<(), Error> {
         let state = self.state();
+        let inventory = &state.inventory;
         // A renewal was authenticated with the node's own certificate, so its key may change.
         if !matches!(occasion, Occasion::Renewal(_)) {
-            let other_key = state
-                .of_node(&identity.id)
-                .find(|record| record.is_live(now) && record.key != *request.public_key());
+            let other_key = inventory.of_node(&identity.id).find(|record| {
+                state.is_live(record, now)
+                    && record.certificate.spki_der() != request.public_key().spki_der()
+            });
             if let Some(record) = other_key {
                 let serial = record.certificate.serial();
                 return Err(Error::IdInUse {
@@ -163,24 +215,27 @@ impl Transaction<'_> {
             }
         }
         let foreign = |record: &&Record| {
-            record.is_live(now) && record.certificate.identity().id != identity.id
+            state.is_live(record, now) && record.certificate.identity().id != identity.id
         };
-        let holder = |record: &Record| record.certificate.identity().id.clone();
-        if let Some(record) = state.with_key(request.public_key()).find(foreign) {
+        let holder = |record: &Record| Holder::Node(record.certificate.identity().id.clone());
+        if let Some(record) = inventory
+            .with_key(request.public_key().spki_der())
+            .find(foreign)
+        {
             return Err(Error::KeyInUse {
                 key: "TLS",
                 holder: holder(record),
             });
         }
         let wireguard_key = &identity.wireguard_public_key;
-        if let Some(record) = state.with_wireguard_key(wireguard_key).find(foreign) {
+        if let Some(record) = inventory.with_wireguard_key(wireguard_key).find(foreign) {
             return Err(Error::KeyInUse {
                 key: "WireGuard",
                 holder: holder(record),
             });
         }
         for address in &identity.addresses {
-            if let Some(record) = state.with_address(*address).find(foreign) {
+            if let Some(record) = inventory.with_address(*address).find(foreign) {
                 return Err(Error::AddressInUse {
                     address: *address,
                     holder: holder(record),
@@ -188,10 +243,47 @@ impl Transaction<'_> {
             }
         }
         for name in &identity.dns {
-            if let Some(record) = state.with_dns_name(name).find(foreign) {
+            if let Some(record) = inventory.with_dns_name(name).find(foreign) {
                 return Err(Error::DnsNameInUse {
                     name: name.clone(),
                     holder: holder(record),
+                });
+            }
+        }
+        self.check_services(request, identity, now)
+    }
+
+    /// Refuses what a live service has already; a node shares its addresses with its services.
+    fn check_services(
+        &self,
+        request: &CertificateRequest,
+        identity: &NodeIdentity,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let state = self.state();
+        for service in state.inventory.live_services(state, now) {
+            let grant = &service.grant;
+            let holder = || Holder::Service(grant.name.clone());
+            if service.certificate.spki_der() == request.public_key().spki_der() {
+                return Err(Error::KeyInUse {
+                    key: "TLS",
+                    holder: holder(),
+                });
+            }
+            if let Some(name) = identity.dns.iter().find(|name| grant.dns.contains(name)) {
+                return Err(Error::DnsNameInUse {
+                    name: name.clone(),
+                    holder: holder(),
+                });
+            }
+            let mut addresses = identity.addresses.iter();
+            let taken = addresses.find(|address| grant.addresses.contains(address));
+            if let Some(address) = taken
+                && grant.host.as_ref() != Some(&identity.id)
+            {
+                return Err(Error::AddressInUse {
+                    address: *address,
+                    holder: holder(),
                 });
             }
         }

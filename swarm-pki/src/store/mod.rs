@@ -1,52 +1,90 @@
 //! The authority's directory on disk: atomic, crash-safe, locked, with a hash-chained audit log.
 //!
 //! ```text
-//! <dir>/            0700
-//!   journal         every transaction, one line each, hash-chained: state and audit log in one
-//!   head            how far the journal counts; replacing this file is the commit
-//!   root.key        PKCS#8, plain or encrypted
-//!   issuing-1.key   PKCS#8; one for each generation
-//!   root.<n>.crl    the newest revocation list of each authority, PEM
+//! <dir>/                0700
+//!   journal             every event, one line each, hash-chained: state and audit log in one
+//!   head                how far the journal counts; replacing this file is the commit
+//!   root-1.key          PKCS#8, plain or encrypted; absent where the root's key lives elsewhere
+//!   issuing-1.key       PKCS#8; one for each generation
+//!   pending-<id>.key    of an authority that a subordinate has asked for
+//!   root-1.<n>.crl      the newest revocation list of each authority, PEM
 //!   issuing-1.<n>.crl
-//!   lock            held during a change; names the holder's process
+//!   lock                held during a change; names the holder's process
 //! ```
 //!
 //! Several processes may use one directory at once: every change is one short exclusive
-//! transaction, and every reader sees the last committed state. Calls block for file operations;
-//! asynchronous programs put them on a blocking thread.
+//! transaction, and every reader sees the last committed state. Changes that several threads make
+//! at once are written together. Calls block for file operations; asynchronous programs put them
+//! on a blocking thread.
+//!
+//! # Several authorities
+//!
+//! The root's store issues for nodes itself, and certifies *subordinates*: stores of their own,
+//! one for each hub or region, without the root's key ([`Store::init_subordinate`],
+//! [`Store::sign_subordinate`], [`Store::accept_authority`]). Nodes of all of them are one swarm.
 
+mod access;
+mod adopt;
 mod audit;
 mod authorities;
+mod authority_id;
+mod backup;
+mod change;
+mod crls;
 mod disk;
 mod error;
 mod event;
+mod export;
+pub(crate) mod failpoint;
 mod grant;
+mod init;
+mod inventory;
 mod invite;
 mod issue;
 mod journal;
+mod narrate;
+mod policy;
 mod query;
 mod redeem;
+mod reenroll;
+mod restore;
 mod revoke;
+mod rollover;
+mod service;
+mod settings;
 mod state;
+mod subordinate;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+pub use access::{KeyPlace, RootAccess, RootKey};
+pub use adopt::Adoption;
 pub use audit::AuditEntry;
-pub use authorities::StoreSpec;
+pub use authorities::AuthorityRecord;
+pub use authority_id::{AuthorityId, AuthorityIdError};
+pub use crls::CrlRefresh;
 pub use error::Error;
-pub use grant::{Grant, Settings};
+pub use export::{Export, ExportFormat};
+pub use grant::Grant;
+pub use init::StoreSpec;
 pub use invite::{InviteInfo, InviteSecret, InviteSpec};
 pub use issue::Issued;
+pub use policy::{AddressPrefix, PolicyFault, PrefixError, RolePolicy};
 pub use query::{NodeRecord, NodeStatus};
-pub use revoke::{CrlRefresh, Target};
+pub use reenroll::{PendingReenrolment, Reenrolment};
+pub use revoke::Target;
+pub use rollover::{RolloverSpec, RolloverStatus};
+pub use service::{Holder, IssuedService, ServiceGrant, ServiceRecord};
+pub use settings::Settings;
+pub use subordinate::{AuthorityGrant, AuthorityRequest};
 
-use crate::{Authority, SerialNumber, Timestamp};
+use crate::{Authority, SerialNumber};
 use audit::Throttle;
-use event::{Entry, Event};
+use change::{Job, Transaction, lock};
 use journal::{Head, Journal};
 use state::State;
 
@@ -64,47 +102,47 @@ struct Inner {
     directory: PathBuf,
     journal: Journal,
     memory: Mutex<Memory>,
+    /// Changes that wait for a leader.
+    waiting: Mutex<Vec<Box<dyn Job>>>,
+    /// Held by whoever writes; it is the turn of one caller of this process at a time.
+    leading: Mutex<()>,
 }
 
 /// What this process has read of the directory so far.
 struct Memory {
     head: Head,
     state: State,
-    /// Signing authorities whose keys were read, by generation.
-    authorities: HashMap<u32, Authority>,
+    /// The memory is ahead of the disk, or was left in the middle of a change.
+    stale: bool,
+    /// Issuing authorities whose keys were read.
+    signers: HashMap<AuthorityId, Authority>,
     throttle: Throttle,
-}
-
-/// An open transaction: the lock is held, the memory is up to date.
-struct Transaction<'a> {
-    store: &'a Store,
-    memory: MutexGuard<'a, Memory>,
-    _lock: disk::Lock,
 }
 
 impl Store {
     /// Opens the authority in `directory`, verifying its whole journal.
     ///
     /// # Errors
-    /// [`Error::NotInitialized`] when there is none; [`Error::Corrupt`] names a damaged file.
+    /// [`Error::NotInitialized`] when there is none; [`Error::Permissions`] when others can look
+    /// into the directory; [`Error::Corrupt`] names a damaged file.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
         let directory = directory.as_ref().to_path_buf();
         let journal = Journal::new(&directory);
-        let head = journal
-            .head()?
-            .ok_or_else(|| Error::NotInitialized(directory.clone()))?;
-        let state = State::replay(journal.entries(&Head::genesis(), &head)?)
-            .map_err(|what| Error::corrupt(&directory.join("journal"), what))?;
+        let (head, state) = read_whole(&directory, &journal)?;
+        disk::check_private(&directory)?;
         let memory = Memory {
             head,
             state,
-            authorities: HashMap::new(),
+            stale: false,
+            signers: HashMap::new(),
             throttle: Throttle::default(),
         };
         let inner = Inner {
             directory,
             journal,
             memory: Mutex::new(memory),
+            waiting: Mutex::default(),
+            leading: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -134,28 +172,20 @@ impl Store {
             .ok_or_else(|| Error::NotInitialized(self.directory().into()))
     }
 
-    /// Takes the lock and brings the memory up to date.
-    fn begin(&self) -> Result<Transaction<'_>, Error> {
-        let lock = disk::Lock::take(self.inner.directory.join("lock"), self.lock_wait)?;
-        let memory = self.current()?;
-        Ok(Transaction {
-            store: self,
-            memory,
-            _lock: lock,
-        })
-    }
-
     /// Returns the memory, brought up to the last committed state.
     fn current(&self) -> Result<MutexGuard<'_, Memory>, Error> {
-        let mut memory = self
-            .inner
-            .memory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut memory = lock(&self.inner.memory);
+        if memory.stale {
+            (memory.head, memory.state) = read_whole(self.directory(), &self.inner.journal)?;
+            memory.signers.clear();
+            memory.stale = false;
+            return Ok(memory);
+        }
         let head = self.inner.journal.head()?;
         let head = head.ok_or_else(|| Error::NotInitialized(self.directory().into()))?;
         if head != memory.head {
             let entries = self.inner.journal.entries(&memory.head, &head)?;
+            memory.stale = true;
             for entry in entries {
                 memory
                     .state
@@ -163,6 +193,7 @@ impl Store {
                     .map_err(|what| Error::corrupt(&self.path("journal"), what))?;
             }
             memory.head = head;
+            memory.stale = false;
         }
         Ok(memory)
     }
@@ -172,27 +203,14 @@ impl Store {
     }
 }
 
-impl Transaction<'_> {
-    fn state(&self) -> &State {
-        &self.memory.state
-    }
-
-    /// Writes one event and makes it count.
-    fn commit(&mut self, event: Event, requester: &str, now: Timestamp) -> Result<(), Error> {
-        let entry = Entry {
-            sequence: self.memory.head.entries + 1,
-            at: now,
-            requester: short(requester),
-            event,
-        };
-        let head = self.store.inner.journal.append(&self.memory.head, &entry)?;
-        self.memory
-            .state
-            .apply(entry)
-            .map_err(|what| Error::corrupt(&self.store.path("journal"), what))?;
-        self.memory.head = head;
-        Ok(())
-    }
+/// Reads and verifies the whole journal.
+fn read_whole(directory: &Path, journal: &Journal) -> Result<(Head, State), Error> {
+    let head = journal
+        .head()?
+        .ok_or_else(|| Error::NotInitialized(directory.to_path_buf()))?;
+    let state = State::replay(journal.entries(&Head::genesis(), &head)?)
+        .map_err(|what| Error::corrupt(&directory.join("journal"), what))?;
+    Ok((head, state))
 }
 
 impl fmt::Debug for Store {

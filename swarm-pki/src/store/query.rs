@@ -1,9 +1,11 @@
 //! Reading: settings, authorities, nodes, and the bundle that nodes get.
 
-use super::state::{Issuing, ROOT, Record};
-use super::{Error, Grant, Settings, Store};
+use super::inventory::Record;
+use super::state::State;
+use super::{AuthorityId, Error, Grant, KeyPlace, Settings, Store};
 use crate::{
-    Certificate, NodeCertificate, NodeId, Revocation, SerialNumber, Timestamp, Trust, TrustBundle,
+    Certificate, MAX_LINKS, MAX_ROOTS, NodeCertificate, NodeId, Revocation, SerialNumber,
+    Timestamp, Trust, TrustBundle,
 };
 
 /// How often a reader tries anew when a list was replaced under its eyes.
@@ -17,6 +19,8 @@ pub enum NodeStatus {
     Live,
     /// Past its end.
     Expired,
+    /// Its issuing authority was revoked, or its root retired: nobody believes it any more.
+    Orphaned,
     /// Revoked.
     Revoked(Revocation),
 }
@@ -38,11 +42,12 @@ pub struct NodeRecord {
 }
 
 impl NodeRecord {
-    fn new(record: &Record, now: Timestamp) -> Self {
+    fn new(state: &State, record: &Record, now: Timestamp) -> Self {
         let status = match record.revoked {
             Some(revocation) => NodeStatus::Revoked(revocation),
-            None if record.is_live(now) => NodeStatus::Live,
-            None => NodeStatus::Expired,
+            None if !record.is_live(now) => NodeStatus::Expired,
+            None if state.is_live(record, now) => NodeStatus::Live,
+            None => NodeStatus::Orphaned,
         };
         Self {
             certificate: record.certificate.clone(),
@@ -55,7 +60,7 @@ impl NodeRecord {
 }
 
 impl Store {
-    /// Returns what was decided when the store was made.
+    /// Returns what was decided for the whole swarm.
     ///
     /// # Errors
     /// As every reading: [`Error::Io`], [`Error::Corrupt`].
@@ -63,30 +68,50 @@ impl Store {
         Ok(self.current()?.state.settings.clone())
     }
 
-    /// Returns the root's certificate; its fingerprint is what nodes pin.
+    /// Returns the certificate of the root that counts now; its fingerprint is what new nodes
+    /// pin. While a root is replaced, it changes when new certificates come from the new one.
     ///
     /// # Errors
-    /// As every reading: [`Error::Io`], [`Error::Corrupt`].
+    /// [`Error::NotOperational`] in a subordinate's store that waits for its certificate; else as
+    /// every reading.
     pub fn root(&self) -> Result<Certificate, Error> {
-        Ok(self.current()?.state.root.clone())
+        let memory = self.current()?;
+        let state = &memory.state;
+        let root = state
+            .signing_root()
+            .and_then(|id| state.authorities.get(&id));
+        root.map(|known| known.certificate.clone())
+            .ok_or(Error::NotOperational)
     }
 
-    /// Tells whether the root's key needs a passphrase.
+    /// Tells where the key of the root that counts now is.
     ///
     /// # Errors
-    /// As every reading: [`Error::Io`], [`Error::Corrupt`].
-    pub fn root_is_encrypted(&self) -> Result<bool, Error> {
-        Ok(self.current()?.state.root_encrypted)
+    /// As [`root`](Self::root).
+    pub fn root_key(&self) -> Result<KeyPlace, Error> {
+        let memory = self.current()?;
+        let state = &memory.state;
+        let root = state
+            .signing_root()
+            .and_then(|id| state.authorities.get(&id));
+        root.map(|known| known.key.clone())
+            .ok_or(Error::NotOperational)
     }
 
     /// Returns the generation and the certificate of the authority that issues now.
     ///
     /// # Errors
-    /// As every reading: [`Error::Io`], [`Error::Corrupt`].
+    /// As [`root`](Self::root).
     pub fn issuing(&self) -> Result<(u32, Certificate), Error> {
         let memory = self.current()?;
-        let (generation, issuing) = memory.state.current();
-        Ok((generation, issuing.certificate.clone()))
+        let generation = memory.state.active.ok_or(Error::NotOperational)?;
+        let known = memory
+            .state
+            .authorities
+            .get(&AuthorityId::Issuing(generation));
+        known
+            .map(|known| (generation, known.certificate.clone()))
+            .ok_or(Error::NotOperational)
     }
 
     /// Lists the newest certificate of every node there ever was, ordered by name; live ones
@@ -98,8 +123,22 @@ impl Store {
         let memory = self.current()?;
         let state = &memory.state;
         Ok(state
+            .inventory
             .nodes()
-            .filter_map(|id| newest(state.of_node(id), now))
+            .filter_map(|id| newest(state, id, now))
+            .collect())
+    }
+
+    /// Lists every certificate that was ever issued, in the order of issuing.
+    ///
+    /// # Errors
+    /// As every reading: [`Error::Io`], [`Error::Corrupt`].
+    pub fn certificates(&self, now: Timestamp) -> Result<Vec<NodeRecord>, Error> {
+        let memory = self.current()?;
+        let state = &memory.state;
+        let records = state.inventory.records();
+        Ok(records
+            .map(|record| NodeRecord::new(state, record, now))
             .collect())
     }
 
@@ -108,7 +147,7 @@ impl Store {
     /// # Errors
     /// As every reading: [`Error::Io`], [`Error::Corrupt`].
     pub fn node(&self, id: &NodeId, now: Timestamp) -> Result<Option<NodeRecord>, Error> {
-        Ok(newest(self.current()?.state.of_node(id), now))
+        Ok(newest(&self.current()?.state, id, now))
     }
 
     /// Returns the certificate with this serial number.
@@ -121,14 +160,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<NodeRecord>, Error> {
         let memory = self.current()?;
-        Ok(memory
-            .state
-            .by_serial(serial)
-            .map(|(_, record)| NodeRecord::new(record, now)))
+        let state = &memory.state;
+        let record = state.inventory.by_serial(serial);
+        Ok(record.map(|record| NodeRecord::new(state, record, now)))
     }
 
-    /// Returns what nodes need in order to trust each other: root, issuing authorities, newest
-    /// revocation lists and live node certificates.
+    /// Returns what nodes need in order to trust each other: roots and the links between them,
+    /// issuing authorities, newest revocation lists and live node certificates. Of subordinates it
+    /// has what the store knows; what they issue is in their own bundles.
     ///
     /// # Errors
     /// As every reading: [`Error::Io`], [`Error::Corrupt`].
@@ -151,52 +190,73 @@ impl Store {
     fn try_bundle(&self, now: Timestamp) -> Result<TrustBundle, Error> {
         let memory = self.current()?;
         let state = &memory.state;
-        let usable =
-            |issuing: &Issuing| issuing.revoked.is_none() && issuing.certificate.not_after() >= now;
-        let counts =
-            |generation| generation == ROOT || state.issuing.get(&generation).is_some_and(usable);
-        Ok(TrustBundle {
-            roots: vec![state.root.clone()],
-            links: Vec::new(),
-            issuers: state
-                .issuing
-                .values()
-                .filter(|issuing| usable(issuing))
-                .map(|issuing| issuing.certificate.clone())
+        let roots: Vec<&AuthorityId> = state.authorities.keys().filter(|id| id.is_root()).collect();
+        let issuers = state
+            .authorities
+            .iter()
+            .filter(|(id, _)| !id.is_root() && state.counts(**id, now));
+        let mut bundle = TrustBundle {
+            // Retired roots too, for their last lists are what retires them elsewhere; the oldest
+            // are left out when there are too many.
+            roots: roots
+                .into_iter()
+                .rev()
+                .take(MAX_ROOTS)
+                .map(|id| state.authorities[id].certificate.clone())
+                .collect(),
+            issuers: issuers
+                .map(|(_, known)| known.certificate.clone())
                 .collect(),
             crls: state
                 .crls
                 .values()
-                .filter(|crl| counts(crl.generation))
+                .filter(|crl| crl.authority.is_root() || state.counts(crl.authority, now))
                 .map(|crl| self.read_crl(crl))
                 .collect::<Result<_, _>>()?,
             nodes: state
-                .records
-                .iter()
-                .filter(|record| record.is_live(now) && counts(record.generation))
+                .inventory
+                .records()
+                .filter(|record| state.is_live(record, now))
                 .map(|record| record.certificate.certificate().clone())
                 .collect(),
-        })
+            links: state.links.iter().rev().take(MAX_LINKS).cloned().collect(),
+        };
+        bundle.roots.reverse();
+        Ok(bundle)
     }
 
-    /// Returns the authority's own trust, pinned to its root.
+    /// Returns the authority's own trust, pinned to the roots that count.
     ///
     /// # Errors
     /// As every reading: [`Error::Io`], [`Error::Corrupt`].
     pub fn trust(&self, now: Timestamp) -> Result<Trust, Error> {
         let bundle = self.bundle(now)?;
-        let swarm = self.settings()?.swarm;
-        let mut trust = Trust::new(swarm, bundle.roots.clone())
+        let (swarm, roots) = {
+            let memory = self.current()?;
+            let state = &memory.state;
+            let roots: Vec<Certificate> = state
+                .authorities
+                .iter()
+                .filter(|(id, known)| id.is_root() && known.revoked.is_none())
+                .map(|(_, known)| known.certificate.clone())
+                .collect();
+            (state.settings.swarm.clone(), roots)
+        };
+        if roots.is_empty() {
+            return Err(Error::NotOperational);
+        }
+        let mut trust = Trust::new(swarm, roots)
             .map_err(|fault| Error::corrupt(&self.path("journal"), fault.to_string()))?;
         trust.merge(&bundle, now);
         Ok(trust)
     }
 }
 
-fn newest<'a>(mut records: impl Iterator<Item = &'a Record>, now: Timestamp) -> Option<NodeRecord> {
+fn newest(state: &State, id: &NodeId, now: Timestamp) -> Option<NodeRecord> {
+    let mut records = state.inventory.of_node(id);
     let first = records.next()?;
     let live = std::iter::once(first)
         .chain(records)
-        .find(|record| record.is_live(now));
-    Some(NodeRecord::new(live.unwrap_or(first), now))
+        .find(|record| state.is_live(record, now));
+    Some(NodeRecord::new(state, live.unwrap_or(first), now))
 }

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::issue::Occasion;
+use super::policy::terms;
 use super::state::Invite;
 use super::{Error, InviteInfo, InviteSecret, InviteSpec, Issued, Store, Transaction, random};
 use crate::{CertificateRequest, NodeId, Timestamp};
@@ -10,7 +11,8 @@ impl Store {
     /// Makes an invite and returns its secret, which is shown this once: only its hash is kept.
     ///
     /// # Errors
-    /// [`Error::Held`], [`Error::Io`], [`Error::Randomness`].
+    /// [`Error::Policy`] when the grant could never be issued by; [`Error::Held`], [`Error::Io`],
+    /// [`Error::Randomness`].
     pub fn invite(
         &self,
         spec: &InviteSpec,
@@ -18,14 +20,22 @@ impl Store {
         now: Timestamp,
     ) -> Result<InviteSecret, Error> {
         let secret = InviteSecret::from_bytes(random()?);
-        let mut transaction = self.begin()?;
         let event = Event::Invited {
             invite: secret.id(),
             secret_sha256: secret.digest(),
             grant: spec.grant.clone(),
             expires: spec.expires,
         };
-        transaction.commit(event, requester, now)?;
+        let requester = requester.to_owned();
+        self.change(move |transaction| {
+            if let Event::Invited { grant, .. } = &event {
+                let checked = terms(grant, &transaction.state().settings);
+                let result = checked.map(|_| ()).map_err(Error::Policy);
+                let id = grant.id.clone();
+                transaction.audited("invite", Some(&id), &requester, now, result)?;
+            }
+            transaction.record(event, &requester, now)
+        })?;
         Ok(secret)
     }
 
@@ -71,14 +81,17 @@ impl Store {
         requester: &str,
         now: Timestamp,
     ) -> Result<Issued, Error> {
-        let mut transaction = self.begin()?;
-        let node = transaction
-            .state()
-            .invites
-            .get(&secret.id())
-            .map(|invite| invite.grant.id.clone());
-        let result = transaction.redeem(secret, request, requester, now);
-        transaction.audited("redeem", node.as_ref(), requester, now, result)
+        let (secret, request) = (secret.clone(), request.clone());
+        let requester = requester.to_owned();
+        self.change(move |transaction| {
+            let node = transaction
+                .state()
+                .invites
+                .get(&secret.id())
+                .map(|invite| invite.grant.id.clone());
+            let result = transaction.redeem(&secret, &request, &requester, now);
+            transaction.audited("redeem", node.as_ref(), &requester, now, result)
+        })
     }
 }
 
@@ -92,7 +105,7 @@ impl Transaction<'_> {
     ) -> Result<Issued, Error> {
         let invite = find(self.state().invites.get(&secret.id()), secret)?;
         if let Some(again) = self.issued_before(invite, request, now) {
-            return Ok(again);
+            return again;
         }
         check_open(invite, now)?;
         let grant = invite.grant.clone();
@@ -111,15 +124,14 @@ impl Transaction<'_> {
         invite: &Invite,
         request: &CertificateRequest,
         now: Timestamp,
-    ) -> Option<Issued> {
+    ) -> Option<Result<Issued, Error>> {
         let (_, serial) = invite.spent?;
-        let (_, record) = self.state().by_serial(&serial)?;
+        let record = self.state().inventory.by_serial(&serial)?;
         let wireguard_key = record.certificate.identity().wireguard_public_key;
-        let same = record.is_live(now)
-            && record.key == *request.public_key()
+        let same = self.state().is_live(record, now)
+            && record.certificate.spki_der() == request.public_key().spki_der()
             && wireguard_key == request.wireguard_public_key();
-        let issuer = self.state().authority(record.generation)?.clone();
-        same.then(|| self.issued(record.certificate.clone(), issuer))
+        same.then(|| self.issued(record.certificate.clone(), record.generation))
     }
 }
 

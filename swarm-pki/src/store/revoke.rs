@@ -1,16 +1,12 @@
-//! Revocation, and lists that are renewed before they lapse.
+//! Revocation of nodes, services and single certificates.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::event::{CrlRef, Event};
-use super::state::ROOT;
-use super::{Error, Store, Transaction};
-use crate::{NodeId, Revocation, RevocationList, RevocationReason, SerialNumber, Timestamp};
-
-/// How long a revoked certificate stays on the list after its expiry, for verifiers whose clocks
-/// are wrong.
-const KEEP_EXPIRED: Duration = Duration::from_secs(90 * 24 * 3_600);
+use super::{AuthorityId, Error, Store, Transaction};
+use crate::{
+    NodeId, Revocation, RevocationList, RevocationReason, SerialNumber, ServiceName, Timestamp,
+};
 
 /// What is to be revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,27 +14,19 @@ const KEEP_EXPIRED: Duration = Duration::from_secs(90 * 24 * 3_600);
 pub enum Target {
     /// Every live certificate of a node; its open invites are cancelled.
     Node(NodeId),
-    /// One certificate.
+    /// One certificate of a node.
     Serial(SerialNumber),
-}
-
-/// What [`Store::refresh_crls`] did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct CrlRefresh {
-    /// The lists that were signed anew.
-    pub issued: Vec<RevocationList>,
-    /// The root's list is due, and the root's key needs its passphrase:
-    /// [`Store::refresh_root_crl`].
-    pub root_due: bool,
+    /// Every live certificate of a service.
+    Service(ServiceName),
 }
 
 impl Store {
-    /// Revokes a node or one certificate, and returns the newest list of the authority concerned
+    /// Revokes a node, a service or one certificate, and returns the newest list of the authority concerned
     /// (of the newest such authority, when a node's certificates came from several).
     ///
     /// # Errors
-    /// [`Error::UnknownNode`], [`Error::UnknownSerial`], [`Error::NothingToRevoke`].
+    /// [`Error::UnknownNode`], [`Error::UnknownService`], [`Error::UnknownSerial`],
+    /// [`Error::NothingToRevoke`].
     pub fn revoke(
         &self,
         target: &Target,
@@ -46,67 +34,15 @@ impl Store {
         requester: &str,
         now: Timestamp,
     ) -> Result<RevocationList, Error> {
-        let mut transaction = self.begin()?;
-        let result = transaction.revoke(target, reason, requester, now);
-        let node = match target {
-            Target::Node(id) => Some(id),
-            Target::Serial(_) => None,
-        };
-        transaction.audited("revoke", node, requester, now, result)
-    }
-
-    /// Signs anew every list that has lived half its life; call it every hour or so. The root's
-    /// list too, when the root's key is not encrypted.
-    ///
-    /// # Errors
-    /// [`Error::Held`], [`Error::Io`], [`Error::Key`].
-    pub fn refresh_crls(&self, now: Timestamp) -> Result<CrlRefresh, Error> {
-        if self.due(&self.current()?.state, now).is_empty() {
-            return Ok(CrlRefresh::default());
-        }
-        let mut transaction = self.begin()?;
-        let mut due = self.due(transaction.state(), now);
-        let root_due = due.contains(&ROOT) && transaction.state().root_encrypted;
-        due.retain(|generation| *generation != ROOT || !root_due);
-        let lists = transaction.sign_anew(&due, None, "refresh", now)?;
-        Ok(CrlRefresh {
-            issued: lists,
-            root_due,
+        let (target, requester) = (target.clone(), requester.to_owned());
+        self.change(move |transaction| {
+            let result = transaction.revoke(&target, reason, &requester, now);
+            let node = match &target {
+                Target::Node(id) => Some(id),
+                Target::Serial(_) | Target::Service(_) => None,
+            };
+            transaction.audited("revoke", node, &requester, now, result)
         })
-    }
-
-    /// Signs the root's list anew, opening an encrypted root key with `passphrase`.
-    ///
-    /// # Errors
-    /// [`Error::PassphraseNeeded`], [`Error::Key`].
-    pub fn refresh_root_crl(
-        &self,
-        passphrase: Option<&[u8]>,
-        requester: &str,
-        now: Timestamp,
-    ) -> Result<RevocationList, Error> {
-        let mut transaction = self.begin()?;
-        let mut lists = transaction.sign_anew(&[ROOT], passphrase, requester, now)?;
-        Ok(lists.pop().expect("one list was asked for"))
-    }
-
-    /// Lists the authorities whose lists have lived half their life; expired authorities are past
-    /// needing one.
-    fn due(&self, state: &super::state::State, now: Timestamp) -> Vec<u32> {
-        state
-            .crls
-            .values()
-            .filter(|crl| {
-                let half = crl.next_update.since(crl.this_update) / 2;
-                now >= crl.this_update + half
-            })
-            .map(|crl| crl.generation)
-            .filter(|generation| {
-                state
-                    .authority(*generation)
-                    .is_some_and(|certificate| certificate.not_after() >= now)
-            })
-            .collect()
     }
 }
 
@@ -118,10 +54,13 @@ impl Transaction<'_> {
         requester: &str,
         now: Timestamp,
     ) -> Result<RevocationList, Error> {
-        let state = self.state();
+        if let Target::Service(service) = target {
+            return self.revoke_service(service, reason, requester, now);
+        }
+        let inventory = &self.state().inventory;
         let (node, records): (NodeId, Vec<_>) = match target {
             Target::Node(id) => {
-                let mut records = state.of_node(id).peekable();
+                let mut records = inventory.of_node(id).peekable();
                 if records.peek().is_none() {
                     return Err(Error::UnknownNode(id.clone()));
                 }
@@ -131,17 +70,19 @@ impl Transaction<'_> {
                 )
             }
             Target::Serial(serial) => {
-                let (_, record) = state
+                let record = inventory
                     .by_serial(serial)
                     .ok_or(Error::UnknownSerial(*serial))?;
                 let live = record.is_live(now).then_some(record);
                 (record.certificate.id().clone(), live.into_iter().collect())
             }
+            Target::Service(service) => return Err(Error::UnknownService(service.clone())),
         };
         if records.is_empty() {
             let what = match target {
                 Target::Node(id) => id.to_string(),
                 Target::Serial(serial) => serial.to_string(),
+                Target::Service(service) => service.to_string(),
             };
             return Err(Error::NothingToRevoke(what));
         }
@@ -153,16 +94,7 @@ impl Transaction<'_> {
                 .or_default()
                 .push(record.certificate.serial());
         }
-        let mut lists = Vec::new();
-        let mut crls = Vec::new();
-        for (generation, serials) in &by_authority {
-            let mut revoked = self.revoked(*generation, now);
-            revoked.extend(serials.iter().map(|serial| (*serial, revocation)));
-            let authority = self.authority(*generation, None)?;
-            let (list, crl) = self.sign_crl(&authority, *generation, revoked, now)?;
-            lists.push(list);
-            crls.push(crl);
-        }
+        let (mut lists, crls) = self.revoke_serials(&by_authority, revocation, now)?;
         let whole_node = matches!(target, Target::Node(_));
         let serials = by_authority.into_values().flatten().collect();
         tracing::info!(%node, %reason, requester, "revoked");
@@ -173,73 +105,28 @@ impl Transaction<'_> {
             whole_node,
             crls: crls.clone(),
         };
-        self.commit_crls(event, &crls, requester, now)?;
+        self.record_crls(event, &crls, requester, now)?;
         Ok(lists.pop().expect("at least one certificate is revoked"))
     }
 
-    fn sign_anew(
+    /// Signs the list of each authority concerned.
+    pub(super) fn revoke_serials(
         &mut self,
-        generations: &[u32],
-        passphrase: Option<&[u8]>,
-        requester: &str,
+        by_authority: &BTreeMap<u32, Vec<SerialNumber>>,
+        revocation: Revocation,
         now: Timestamp,
-    ) -> Result<Vec<RevocationList>, Error> {
+    ) -> Result<(Vec<RevocationList>, Vec<CrlRef>), Error> {
         let mut lists = Vec::new();
         let mut crls = Vec::new();
-        for generation in generations {
-            let authority = self.authority(*generation, passphrase)?;
-            let revoked = self.revoked(*generation, now);
-            let (list, crl) = self.sign_crl(&authority, *generation, revoked, now)?;
+        for (generation, serials) in by_authority {
+            let id = AuthorityId::Issuing(*generation);
+            let mut revoked = self.revoked(id, now);
+            revoked.extend(serials.iter().map(|serial| (*serial, revocation)));
+            let authority = self.signer(id)?;
+            let (list, crl) = self.sign_crl(&authority, id, revoked, now)?;
             lists.push(list);
             crls.push(crl);
         }
-        if !crls.is_empty() {
-            self.commit_crls(
-                Event::CrlsRefreshed { crls: crls.clone() },
-                &crls,
-                requester,
-                now,
-            )?;
-        }
-        Ok(lists)
-    }
-
-    /// Commits, then removes the lists that no longer count.
-    fn commit_crls(
-        &mut self,
-        event: Event,
-        crls: &[CrlRef],
-        requester: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let old: Vec<CrlRef> = crls
-            .iter()
-            .filter_map(|crl| self.state().crls.get(&crl.generation))
-            .copied()
-            .collect();
-        self.commit(event, requester, now)?;
-        old.into_iter()
-            .try_for_each(|crl| self.store.remove_crl(Some(crl)))
-    }
-
-    /// Collects what an authority's list has to name.
-    pub(super) fn revoked(
-        &self,
-        generation: u32,
-        now: Timestamp,
-    ) -> BTreeMap<SerialNumber, Revocation> {
-        if generation == ROOT {
-            let issuing = self.state().issuing.values();
-            return issuing
-                .filter_map(|issuing| Some((issuing.certificate.serial(), issuing.revoked?)))
-                .collect();
-        }
-        self.state()
-            .records
-            .iter()
-            .filter(|record| record.generation == generation)
-            .filter(|record| record.certificate.not_after() + KEEP_EXPIRED >= now)
-            .filter_map(|record| Some((record.certificate.serial(), record.revoked?)))
-            .collect()
+        Ok((lists, crls))
     }
 }

@@ -1,60 +1,57 @@
 //! What the journal adds up to.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::event::{CertificateText, CrlRef, Entry, Event, InviteId};
-use super::{Grant, Settings};
+use super::adopt::Revocations;
+use super::event::{CrlRef, Entry, Event, InviteId, NewAuthority, NodeText};
+use super::inventory::{Inventory, Record, ServiceEntry};
+use super::reenroll::{Asked, Decision};
+use super::{AuthorityId, Grant, KeyPlace, Settings};
+use crate::rollover::Rollover;
 use crate::{
-    Certificate, DnsName, Fingerprint, NodeCertificate, NodeId, PublicKey, Revocation,
-    SerialNumber, Timestamp,
+    Certificate, Fingerprint, NodeCertificate, NodeId, Revocation, SerialNumber, Timestamp,
 };
-
-/// The number of the root among the authorities; issuing authorities count from 1.
-pub(super) const ROOT: u32 = 0;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) settings: Settings,
-    pub(super) root: Certificate,
-    pub(super) root_encrypted: bool,
-    /// By generation; the last one issues.
-    pub(super) issuing: BTreeMap<u32, Issuing>,
-    /// By generation, [`ROOT`] included.
-    pub(super) crls: BTreeMap<u32, CrlRef>,
-    pub(super) records: Vec<Record>,
-    by_serial: HashMap<SerialNumber, usize>,
-    by_node: BTreeMap<NodeId, Vec<usize>>,
-    by_key: HashMap<PublicKey, Vec<usize>>,
-    by_wireguard_key: HashMap<[u8; 32], Vec<usize>>,
-    by_address: HashMap<IpAddr, Vec<usize>>,
-    by_dns: HashMap<DnsName, Vec<usize>>,
+    /// The root that a subordinate store was told of; `None` in the store of a root.
+    pub(super) pinned: Option<Fingerprint>,
+    pub(super) authorities: BTreeMap<AuthorityId, Known>,
+    /// The generation that issues.
+    pub(super) active: Option<u32>,
+    /// The PKCS#10 of the authority that a subordinate waits for.
+    pub(super) requested: Option<Vec<u8>>,
+    /// Newer roots, each certified by the one before.
+    pub(super) links: Vec<Certificate>,
+    pub(super) crls: BTreeMap<AuthorityId, CrlRef>,
+    pub(super) inventory: Inventory,
     pub(super) invites: HashMap<InviteId, Invite>,
+    pub(super) rollover: Option<Rollover>,
+    /// What each node has last reported to know.
+    pub(super) reported: HashMap<NodeId, BTreeSet<AuthorityId>>,
+    /// Revocations of certificates that are in nobody's inventory any more.
+    lost: Revocations,
+    /// Nodes that ask to come back.
+    pub(super) asked: BTreeMap<NodeId, Asked>,
+    /// How often the store was restored.
+    pub(super) epoch: u32,
+    /// It may sign: it is not fresh from a backup.
+    pub(super) settled: bool,
 }
 
+/// An authority of the swarm, in this store or another.
 #[derive(Debug)]
-pub(super) struct Issuing {
+pub(super) struct Known {
     pub(super) certificate: Certificate,
+    pub(super) key: KeyPlace,
+    /// What the operator calls it.
+    pub(super) label: String,
+    /// The root that signed an issuing authority.
+    pub(super) parent: Option<AuthorityId>,
+    /// Of a root: that it retired.
     pub(super) revoked: Option<Revocation>,
-}
-
-/// One certificate of the inventory.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) certificate: NodeCertificate,
-    pub(super) key: PublicKey,
-    pub(super) generation: u32,
-    pub(super) grant: Grant,
-    pub(super) issued_at: Timestamp,
-    pub(super) requester: String,
-    pub(super) revoked: Option<Revocation>,
-}
-
-impl Record {
-    /// Tells whether the certificate can still be used by somebody.
-    pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        self.revoked.is_none() && self.certificate.not_after() >= now
-    }
+    pub(super) since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -73,36 +70,29 @@ impl State {
     /// Replays a whole journal; the fault names its line.
     pub(super) fn replay(entries: Vec<Entry>) -> Result<Self, String> {
         let mut entries = entries.into_iter();
-        let mut state = match entries.next().map(|entry| (entry.at, entry.event)) {
-            Some((
-                _,
-                Event::Initialized {
-                    settings,
-                    root,
-                    root_encrypted,
-                    issuing,
-                    crls,
-                },
-            )) => {
-                let mut state = Self {
-                    settings,
-                    root: read(&root).map_err(|fault| format!("line 1: {fault}"))?,
-                    root_encrypted,
-                    issuing: BTreeMap::new(),
-                    crls: BTreeMap::new(),
-                    records: Vec::new(),
-                    by_serial: HashMap::new(),
-                    by_node: BTreeMap::new(),
-                    by_key: HashMap::new(),
-                    by_wireguard_key: HashMap::new(),
-                    by_address: HashMap::new(),
-                    by_dns: HashMap::new(),
-                    invites: HashMap::new(),
-                };
+        let first = entries.next().ok_or("line 1: the beginning is missing")?;
+        let at = first.at;
+        let mut state = match first.event {
+            Event::Initialized {
+                settings,
+                authorities,
+                crls,
+            } => {
+                let mut state = Self::new(settings, None);
                 state
-                    .add_issuing(1, &issuing)
+                    .add_authorities(authorities, at)
                     .map_err(|fault| format!("line 1: {fault}"))?;
+                state.active = Some(1);
                 state.take_crls(&crls);
+                state
+            }
+            Event::SubordinateInitialized {
+                settings,
+                root,
+                request,
+            } => {
+                let mut state = Self::new(settings, Some(root));
+                state.requested = Some(request.0);
                 state
             }
             _ => return Err("line 1: the beginning is missing".into()),
@@ -113,6 +103,26 @@ impl State {
         Ok(state)
     }
 
+    fn new(settings: Settings, pinned: Option<Fingerprint>) -> Self {
+        Self {
+            settings,
+            pinned,
+            authorities: BTreeMap::new(),
+            active: None,
+            requested: None,
+            links: Vec::new(),
+            crls: BTreeMap::new(),
+            inventory: Inventory::default(),
+            invites: HashMap::new(),
+            rollover: None,
+            reported: HashMap::new(),
+            lost: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            epoch: 0,
+            settled: true,
+        }
+    }
+
     /// Adds one committed entry.
     pub(super) fn apply(&mut self, entry: Entry) -> Result<(), String> {
         let line = entry.sequence;
@@ -121,33 +131,145 @@ impl State {
     }
 
     fn take(&mut self, entry: Entry) -> Result<(), String> {
+        let at = entry.at;
         match entry.event {
-            Event::Initialized { .. } => return Err("a second beginning".into()),
+            Event::Initialized { .. } | Event::SubordinateInitialized { .. } => {
+                return Err("a second beginning".into());
+            }
+            Event::SettingsChanged { settings } => self.settings = settings,
+            Event::RootDetached { generation, path } => {
+                self.authority_mut(AuthorityId::Root(generation))?.key = KeyPlace::File(path);
+            }
+            Event::AuthorityRequested { request } => self.requested = Some(request.0),
+            Event::AuthorityAccepted {
+                generation,
+                authorities,
+                links,
+                crls,
+                rollover,
+            } => {
+                self.add_authorities(authorities, at)?;
+                self.add_links(links);
+                self.take_crls(&crls);
+                self.requested = None;
+                match rollover {
+                    None => self.activate(generation)?,
+                    Some(rollover) => self.begin(rollover)?,
+                }
+            }
+            Event::SubordinateSigned { authority } => self.add_authorities(vec![authority], at)?,
+            Event::IssuingRotated { authority, crls } => {
+                let generation = authority.id.generation();
+                self.add_authorities(vec![authority], at)?;
+                self.take_crls(&crls);
+                self.activate(generation)?;
+            }
+            Event::IssuingRevoked {
+                generation,
+                revocation,
+                crls,
+            } => {
+                self.authority_mut(AuthorityId::Issuing(generation))?
+                    .revoked = Some(revocation);
+                self.take_crls(&crls);
+            }
+            Event::RolloverBegun {
+                rollover,
+                authorities,
+                links,
+                crls,
+            } => {
+                self.add_authorities(authorities, at)?;
+                self.add_links(links);
+                self.take_crls(&crls);
+                self.begin(rollover)?;
+            }
+            Event::RolloverAdvanced {
+                phase,
+                left_behind,
+                revoked,
+                crls,
+            } => {
+                let mut rollover = self.rollover.take().ok_or("no roll-over is under way")?;
+                for (id, revocation) in revoked {
+                    self.authority_mut(id)?.revoked = Some(revocation);
+                }
+                self.take_crls(&crls);
+                if let Some(phase) = phase {
+                    rollover.phase = phase;
+                    rollover.left_behind.extend(left_behind);
+                    if rollover.has_switched() {
+                        self.activate(rollover.issuing)?;
+                    }
+                    self.rollover = Some(rollover);
+                }
+            }
+            Event::RolloverAborted { revoked, crls } => {
+                self.rollover.take().ok_or("no roll-over is under way")?;
+                for (id, revocation) in revoked {
+                    self.authority_mut(id)?.revoked = Some(revocation);
+                }
+                self.take_crls(&crls);
+            }
+            Event::TrustReported { node, known } => {
+                self.reported.insert(node, known);
+            }
+            Event::Adopted {
+                authorities,
+                links,
+                crls,
+                certificates,
+                revoked,
+                settles,
+            } => {
+                self.add_authorities(authorities, at)?;
+                self.add_links(links);
+                self.take_crls(&crls);
+                for NodeText(certificate) in certificates {
+                    self.add_adopted(certificate, at)?;
+                }
+                for (id, revocations) in revoked {
+                    for (serial, revocation) in revocations {
+                        self.take_revocation(id, serial, revocation);
+                    }
+                }
+                self.settled |= settles;
+            }
+            Event::Restored { epoch, .. } => {
+                self.epoch = epoch;
+                self.settled = false;
+            }
+            Event::Settled => self.settled = true,
+            Event::ReenrolmentAsked { node, serial } => {
+                let asked = Asked {
+                    serial,
+                    since: at,
+                    decision: None,
+                };
+                self.asked.insert(node, asked);
+            }
+            Event::ReenrolmentDecided { node, approved } => {
+                let asked = self.asked.get_mut(&node).ok_or("nobody asked")?;
+                asked.decision = Some(Decision { approved, at });
+            }
             Event::Issued {
                 certificate,
                 generation,
                 grant,
                 invite,
                 renews: _,
+                reenrolment: _,
             } => {
-                let certificate =
-                    NodeCertificate::from_der(&certificate.0).map_err(|fault| fault.to_string())?;
                 if let Some(invite) = invite {
-                    let spent = (entry.at, certificate.serial());
-                    self.invites
-                        .get_mut(&invite)
-                        .ok_or("an unknown invite")?
-                        .spent = Some(spent);
+                    let invite = self.invites.get_mut(&invite).ok_or("an unknown invite")?;
+                    invite.spent = Some((at, certificate.serial()));
                 }
-                let key = certificate
-                    .public_key()
-                    .map_err(|fault| fault.to_string())?;
-                self.add_record(Record {
+                self.asked.remove(certificate.id());
+                self.inventory.add(Record {
                     certificate,
-                    key,
                     generation,
                     grant,
-                    issued_at: entry.at,
+                    issued_at: at,
                     requester: entry.requester,
                     revoked: None,
                 });
@@ -160,13 +282,12 @@ impl State {
                 crls,
             } => {
                 for serial in serials {
-                    let index = *self
-                        .by_serial
-                        .get(&serial)
+                    self.inventory
+                        .revoke(&serial, revocation)
                         .ok_or("an unknown certificate")?;
-                    self.records[index].revoked = Some(revocation);
                 }
                 if whole_node {
+                    self.asked.remove(&node);
                     let open = self
                         .invites
                         .values_mut()
@@ -176,26 +297,33 @@ impl State {
                 }
                 self.take_crls(&crls);
             }
-            Event::CrlsRefreshed { crls } => self.take_crls(&crls),
-            Event::IssuingRotated {
+            Event::ServiceIssued {
+                certificate,
                 generation,
-                issuing,
-                crls,
-            } => {
-                self.add_issuing(generation, &issuing)?;
-                self.take_crls(&crls);
-            }
-            Event::IssuingRevoked {
+                grant,
+                renews: _,
+            } => self.inventory.add_service(ServiceEntry {
+                certificate,
                 generation,
+                grant,
+                issued_at: at,
+                requester: entry.requester,
+                revoked: None,
+            }),
+            Event::ServiceRevoked {
+                service: _,
+                serials,
                 revocation,
                 crls,
             } => {
-                self.issuing
-                    .get_mut(&generation)
-                    .ok_or("an unknown generation")?
-                    .revoked = Some(revocation);
+                for serial in serials {
+                    self.inventory
+                        .revoke(&serial, revocation)
+                        .ok_or("an unknown certificate")?;
+                }
                 self.take_crls(&crls);
             }
+            Event::CrlsRefreshed { crls } => self.take_crls(&crls),
             Event::Invited {
                 invite,
                 secret_sha256,
@@ -208,7 +336,7 @@ impl State {
                         secret_sha256,
                         grant,
                         expires,
-                        invited_at: entry.at,
+                        invited_at: at,
                         requester: entry.requester,
                         spent: None,
                         cancelled: false,
@@ -220,107 +348,181 @@ impl State {
         Ok(())
     }
 
-    fn add_issuing(&mut self, generation: u32, text: &CertificateText) -> Result<(), String> {
-        let certificate = read(text)?;
-        self.issuing.insert(
-            generation,
-            Issuing {
+    fn add_authorities(&mut self, list: Vec<NewAuthority>, at: Timestamp) -> Result<(), String> {
+        for new in list {
+            let certificate = new.certificate.0;
+            let parent = match new.id {
+                AuthorityId::Root(_) => None,
+                AuthorityId::Issuing(_) => {
+                    let named = self.find_issuer(&certificate);
+                    Some(named.ok_or_else(|| format!("{}: its root is not known", new.id))?)
+                }
+            };
+            let known = Known {
                 certificate,
+                key: new.key,
+                label: new.label,
+                parent,
                 revoked: None,
-            },
-        );
+                since: at,
+            };
+            if self.authorities.insert(new.id, known).is_some() {
+                return Err(format!("{} is there already", new.id));
+            }
+        }
         Ok(())
+    }
+
+    /// Adds a certificate that this store issued before it was restored.
+    fn add_adopted(&mut self, certificate: NodeCertificate, at: Timestamp) -> Result<(), String> {
+        let issuer = self.find_issuer(&certificate);
+        let generation = issuer.ok_or("a certificate of nobody")?.generation();
+        let lost = self.lost.get_mut(&AuthorityId::Issuing(generation));
+        let revoked = lost.and_then(|lost| lost.remove(&certificate.serial()));
+        let identity = certificate.identity();
+        let mut grant = Grant::new(identity.id.clone());
+        grant.roles = identity.roles.clone();
+        grant.addresses = identity.addresses.clone();
+        let own = self.settings.domain.host(&identity.id);
+        let others = identity.dns.iter().filter(|name| **name != own);
+        grant.dns = others.cloned().collect();
+        self.inventory.add(Record {
+            certificate,
+            generation,
+            grant,
+            issued_at: at,
+            requester: "adopted".into(),
+            revoked,
+        });
+        Ok(())
+    }
+
+    fn take_revocation(&mut self, id: AuthorityId, serial: SerialNumber, revocation: Revocation) {
+        if id.is_root() {
+            let named = self.authorities.iter_mut().find(|(own, known)| {
+                known.certificate.serial() == serial && (known.parent == Some(id) || **own == id)
+            });
+            if let Some((_, known)) = named {
+                known.revoked.get_or_insert(revocation);
+                return;
+            }
+        } else if self.inventory.revoke(&serial, revocation).is_some() {
+            return;
+        }
+        self.lost
+            .entry(id)
+            .or_default()
+            .entry(serial)
+            .or_insert(revocation);
+    }
+
+    /// Names what an authority revoked of which there is no record here.
+    pub(super) fn lost(
+        &self,
+        id: AuthorityId,
+    ) -> impl Iterator<Item = (SerialNumber, Revocation)> + '_ {
+        let lost = self.lost.get(&id).into_iter().flatten();
+        lost.map(|(serial, revocation)| (*serial, *revocation))
+    }
+
+    /// Tells whether an authority is known to have revoked a serial number.
+    pub(super) fn is_revoked(&self, id: AuthorityId, serial: &SerialNumber) -> bool {
+        let lost = self.lost.get(&id);
+        if lost.is_some_and(|lost| lost.contains_key(serial)) {
+            return true;
+        }
+        match id {
+            AuthorityId::Root(_) => self.authorities.iter().any(|(own, known)| {
+                known.certificate.serial() == *serial
+                    && (known.parent == Some(id) || *own == id)
+                    && known.revoked.is_some()
+            }),
+            AuthorityId::Issuing(_) => self.inventory.revocation(serial).is_some(),
+        }
+    }
+
+    fn add_links(&mut self, links: Vec<super::event::Text>) {
+        for link in links {
+            if !self.links.contains(&link.0) {
+                self.links.push(link.0);
+            }
+        }
+    }
+
+    fn begin(&mut self, rollover: Rollover) -> Result<(), String> {
+        if self.rollover.is_some() {
+            return Err("a second roll-over".into());
+        }
+        self.rollover = Some(rollover);
+        Ok(())
+    }
+
+    fn activate(&mut self, generation: u32) -> Result<(), String> {
+        self.authority_mut(AuthorityId::Issuing(generation))?;
+        self.active = Some(generation);
+        Ok(())
+    }
+
+    fn authority_mut(&mut self, id: AuthorityId) -> Result<&mut Known, String> {
+        self.authorities
+            .get_mut(&id)
+            .ok_or_else(|| format!("{id} is not known"))
     }
 
     fn take_crls(&mut self, crls: &[CrlRef]) {
         self.crls
-            .extend(crls.iter().map(|crl| (crl.generation, *crl)));
+            .extend(crls.iter().map(|crl| (crl.authority, *crl)));
     }
 
-    fn add_record(&mut self, record: Record) {
-        let index = self.records.len();
-        let identity = record.certificate.identity();
-        self.by_serial.insert(record.certificate.serial(), index);
-        self.by_node
-            .entry(identity.id.clone())
-            .or_default()
-            .push(index);
-        self.by_key
-            .entry(record.key.clone())
-            .or_default()
-            .push(index);
-        self.by_wireguard_key
-            .entry(identity.wireguard_public_key)
-            .or_default()
-            .push(index);
-        for address in &identity.addresses {
-            self.by_address.entry(*address).or_default().push(index);
-        }
-        for name in &identity.dns {
-            self.by_dns.entry(name.clone()).or_default().push(index);
-        }
-        self.records.push(record);
+    /// Finds the authority that a certificate names as its issuer.
+    pub(super) fn find_issuer(&self, certificate: &Certificate) -> Option<AuthorityId> {
+        self.authorities
+            .iter()
+            .find(|(_, known)| {
+                known.certificate.subject_der() == certificate.issuer_der()
+                    && certificate
+                        .authority_key_id()
+                        .is_none_or(|wanted| known.certificate.subject_key_id() == Some(wanted))
+            })
+            .map(|(id, _)| *id)
     }
 
-    /// Returns the generation that issues now.
-    pub(super) fn current(&self) -> (u32, &Issuing) {
-        let (generation, issuing) = self
-            .issuing
-            .last_key_value()
-            .expect("there is generation 1");
-        (*generation, issuing)
+    /// Tells whether what an authority signed counts: neither it nor its root is expired, revoked
+    /// or retired.
+    pub(super) fn counts(&self, id: AuthorityId, now: Timestamp) -> bool {
+        self.authorities.get(&id).is_some_and(|known| {
+            known.revoked.is_none()
+                && known.certificate.not_after() >= now
+                && known.parent.is_none_or(|parent| self.counts(parent, now))
+        })
     }
 
-    /// Returns the certificate of an authority, the root's for [`ROOT`].
-    pub(super) fn authority(&self, generation: u32) -> Option<&Certificate> {
-        if generation == ROOT {
-            return Some(&self.root);
-        }
-        self.issuing
-            .get(&generation)
-            .map(|issuing| &issuing.certificate)
+    /// Tells whether a certificate can still be used by somebody.
+    pub(super) fn is_live(&self, record: &Record, now: Timestamp) -> bool {
+        record.is_live(now) && self.counts(AuthorityId::Issuing(record.generation), now)
     }
 
-    pub(super) fn by_serial(&self, serial: &SerialNumber) -> Option<(usize, &Record)> {
-        self.by_serial
-            .get(serial)
-            .map(|index| (*index, &self.records[*index]))
+    /// Returns the root that signs now: the one that the issuing authority stands on.
+    pub(super) fn signing_root(&self) -> Option<AuthorityId> {
+        let active = AuthorityId::Issuing(self.active?);
+        self.authorities.get(&active)?.parent
     }
 
-    /// Returns the certificates of a node, newest first.
-    pub(super) fn of_node(&self, id: &NodeId) -> impl Iterator<Item = &Record> {
-        self.pick(self.by_node.get(id))
+    /// Returns the first generation that was never given, of issuing authorities or of roots.
+    pub(super) fn next_generation(&self, roots: bool) -> u32 {
+        self.authorities
+            .keys()
+            .filter(|id| id.is_root() == roots)
+            .map(|id| id.generation())
+            .max()
+            .map_or(1, |last| last + 1)
     }
 
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeId> {
-        self.by_node.keys()
+    /// Names the roots whose keys were moved out of the directory.
+    pub(super) fn moved_keys(&self) -> impl Iterator<Item = AuthorityId> {
+        self.authorities
+            .iter()
+            .filter(|(id, known)| id.is_root() && matches!(known.key, KeyPlace::File(_)))
+            .map(|(id, _)| *id)
     }
-
-    pub(super) fn with_key(&self, key: &PublicKey) -> impl Iterator<Item = &Record> {
-        self.pick(self.by_key.get(key))
-    }
-
-    pub(super) fn with_wireguard_key(&self, key: &[u8; 32]) -> impl Iterator<Item = &Record> {
-        self.pick(self.by_wireguard_key.get(key))
-    }
-
-    pub(super) fn with_address(&self, address: IpAddr) -> impl Iterator<Item = &Record> {
-        self.pick(self.by_address.get(&address))
-    }
-
-    pub(super) fn with_dns_name(&self, name: &DnsName) -> impl Iterator<Item = &Record> {
-        self.pick(self.by_dns.get(name))
-    }
-
-    fn pick<'a>(&'a self, indexes: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Record> {
-        indexes
-            .into_iter()
-            .flatten()
-            .rev()
-            .map(|index| &self.records[*index])
-    }
-}
-
-fn read(text: &CertificateText) -> Result<Certificate, String> {
-    Certificate::from_der(&text.0).map_err(|fault| fault.to_string())
 }

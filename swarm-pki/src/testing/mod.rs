@@ -5,6 +5,8 @@ mod fuzz;
 #[cfg(any(feature = "enroll", feature = "front"))]
 mod fuzz_shells;
 
+#[cfg(feature = "store")]
+pub use crate::store::failpoint::{Interruption, file_operations, interrupt_file_operation};
 pub use authority::{TestAuthority, TestNode};
 pub use fuzz::{fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
 #[cfg(feature = "front")]

@@ -32,6 +32,14 @@ mod shell_corpus;
 mod stacks;
 #[cfg(feature = "store")]
 mod store;
+#[cfg(feature = "store")]
+mod store_authorities;
+#[cfg(feature = "store")]
+mod store_backup;
+#[cfg(feature = "store")]
+mod store_fixture;
+#[cfg(feature = "store")]
+mod store_services;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]

@@ -6,49 +6,12 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use swarm_pki::store::{
-    Error, Grant, InviteSecret, InviteSpec, NodeStatus, Store, StoreSpec, Target,
+    Error, Grant, InviteSecret, InviteSpec, NodeStatus, RootAccess, RootKey, Store, Target,
 };
-use swarm_pki::{
-    CertificateRequest, KeyAlgorithm, NodeId, PrivateKey, RevocationReason, Role, Timestamp,
-};
+use swarm_pki::{CertificateRequest, KeyAlgorithm, PrivateKey, RevocationReason, Role};
 use tempfile::TempDir;
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-fn now() -> Timestamp {
-    "2026-11-22T12:00:00Z".parse().unwrap()
-}
-
-fn id(text: &str) -> NodeId {
-    text.parse().unwrap()
-}
-
-fn spec() -> StoreSpec {
-    StoreSpec::new("testers".parse().unwrap(), "test.internal".parse().unwrap())
-}
-
-fn make() -> (TempDir, Store) {
-    let dir = TempDir::new().unwrap();
-    let store = Store::init(dir.path().join("ca/state"), spec(), "tester", now()).unwrap();
-    (dir, store)
-}
-
-fn request(wireguard: u8) -> CertificateRequest {
-    let key = PrivateKey::generate(KeyAlgorithm::P256).unwrap();
-    request_with(&key, wireguard)
-}
-
-fn request_with(key: &PrivateKey, wireguard: u8) -> CertificateRequest {
-    let (swarm, claimed) = ("testers".parse().unwrap(), "whoever".parse().unwrap());
-    CertificateRequest::build(key, &swarm, &claimed, [wireguard; 32]).unwrap()
-}
-
-fn grant(name: &str, address: u8) -> Grant {
-    let mut grant = Grant::new(id(name));
-    grant.roles = [Role::edge()].into();
-    grant.addresses = vec![[10, 44, 0, address].into()];
-    grant
-}
+use crate::store_fixture::{DAY, grant, id, make, now, request, request_with, spec};
 
 #[test]
 fn a_node_is_issued_for_from_its_grant() {
@@ -263,9 +226,11 @@ fn lists_are_signed_anew_before_they_lapse() {
 fn an_encrypted_root_is_needed_for_its_own_work_only() {
     let dir = TempDir::new().unwrap();
     let mut spec = spec();
-    spec.root_passphrase = Some(b"correct horse".to_vec().into());
+    spec.root_key = RootKey::Stored {
+        passphrase: Some(b"correct horse".to_vec().into()),
+    };
     let store = Store::init(dir.path().join("state"), spec, "tester", now()).unwrap();
-    let root_key = fs::read_to_string(dir.path().join("state/root.key")).unwrap();
+    let root_key = fs::read_to_string(dir.path().join("state/root-1.key")).unwrap();
     assert!(root_key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
     let store = Store::open(store.directory()).unwrap();
     store
@@ -274,13 +239,13 @@ fn an_encrypted_root_is_needed_for_its_own_work_only() {
     let refresh = store.refresh_crls(now() + 200 * DAY).unwrap();
     assert!(refresh.root_due && refresh.issued.len() == 1);
     assert!(matches!(
-        store.rotate_issuing(None, "tester", now()),
+        store.rotate_issuing(&RootAccess::Stored, "tester", now()),
         Err(Error::PassphraseNeeded)
     ));
-    let wrong = store.rotate_issuing(Some(b"battery staple"), "tester", now());
+    let wrong = store.rotate_issuing(&RootAccess::Passphrase(b"battery staple"), "tester", now());
     assert!(matches!(wrong, Err(Error::Key { .. })));
     store
-        .refresh_root_crl(Some(b"correct horse"), "tester", now())
+        .refresh_root_crl(&RootAccess::Passphrase(b"correct horse"), "tester", now())
         .unwrap();
     store.verify().unwrap();
 }
@@ -291,7 +256,9 @@ fn issuing_authorities_roll_over() {
     let old = store
         .issue(&request(1), &grant("edge1", 1), "tester", now())
         .unwrap();
-    let second = store.rotate_issuing(None, "tester", now()).unwrap();
+    let second = store
+        .rotate_issuing(&RootAccess::Stored, "tester", now())
+        .unwrap();
     assert_ne!(second.subject(), old.issuer.subject());
     let new = store
         .issue(&request(2), &grant("edge2", 2), "tester", now())
@@ -309,15 +276,29 @@ fn issuing_authorities_roll_over() {
     let third = store
         .issue(&request(3), &grant("edge3", 3), "tester", now())
         .unwrap();
-    store.rotate_issuing(None, "tester", now()).unwrap();
     store
-        .revoke_issuing(2, RevocationReason::CaCompromise, None, "tester", now())
+        .rotate_issuing(&RootAccess::Stored, "tester", now())
+        .unwrap();
+    store
+        .revoke_issuing(
+            2,
+            RevocationReason::CaCompromise,
+            &RootAccess::Stored,
+            "tester",
+            now(),
+        )
         .unwrap();
     let after = now() + Duration::from_secs(1);
     trust.merge(&store.bundle(after).unwrap(), after);
     assert_eq!(trust.roster().count(), 0);
     assert!(trust.is_revoked(&third.certificate));
-    let again = store.revoke_issuing(2, RevocationReason::CaCompromise, None, "tester", after);
+    let again = store.revoke_issuing(
+        2,
+        RevocationReason::CaCompromise,
+        &RootAccess::Stored,
+        "tester",
+        after,
+    );
     assert!(matches!(again, Err(Error::NothingToRevoke(_))));
     store.verify().unwrap();
     Store::open(store.directory()).unwrap().verify().unwrap();
