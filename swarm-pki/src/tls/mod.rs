@@ -53,6 +53,7 @@ mod error;
 #[cfg(feature = "http")]
 pub mod http;
 mod peer;
+mod recent;
 mod signing;
 mod verifier;
 
@@ -87,6 +88,7 @@ pub use verifier::{Expected, PeerName, WrongPeer};
 use crate::{
     Certificate, NodeCertificate, ServiceCertificate, ServiceName, Signer, Timestamp, Trust,
 };
+use recent::Recent;
 use signing::{HandshakeKey, OwnCertificate};
 use verifier::{PeerVerifier, TrustSource};
 
@@ -116,6 +118,7 @@ pub(crate) struct Shared {
     /// Held while a new trust is made from the old one, outside the lock that handshakes take.
     updating: Mutex<()>,
     generation: watch::Sender<u64>,
+    recent: Recent,
 }
 
 /// What handshakes need at the moment.
@@ -180,6 +183,7 @@ impl MeshTls {
             }),
             updating: Mutex::default(),
             generation: watch::Sender::new(0),
+            recent: Recent::default(),
         })))
     }
 
@@ -266,8 +270,12 @@ impl MeshTls {
         stream: S,
     ) -> Result<(client::TlsStream<S>, Peer<ServiceCertificate>), HandshakeError> {
         let stream = self.dial(Expected::Service(name), alpn, stream).await?;
-        let peer = stream.get_ref().1.peer_certificates().and_then(Peer::new);
-        Ok((stream, peer.ok_or(HandshakeError::NoCertificate)?))
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let leaf = chain.first().ok_or(HandshakeError::NoCertificate)?;
+        let certificate = ServiceCertificate::from_der(leaf);
+        let certificate = certificate.map_err(|_| HandshakeError::NoCertificate)?;
+        let peer = Peer::new(certificate, chain);
+        Ok((stream, peer))
     }
 
     async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
@@ -288,7 +296,12 @@ impl MeshTls {
         if session.is_handshaking() {
             return None;
         }
-        Peer::new(session.peer_certificates()?)
+        let chain = session.peer_certificates()?;
+        let certificate = match self.0.recent.take(chain.first()?) {
+            Some(parsed) => parsed,
+            None => NodeCertificate::from_der(chain.first()?).ok()?,
+        };
+        Some(Peer::new(certificate, chain))
     }
 
     /// Presents another chain and key from the next handshake on, after a renewal.

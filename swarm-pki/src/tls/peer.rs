@@ -23,7 +23,6 @@ mod sealed {
     use super::*;
 
     pub trait PeerCertificate: Clone + Send + Sync + Deref<Target = Certificate> + 'static {
-        fn parse(der: &CertificateDer<'_>) -> Option<Self>;
         fn verify(
             trust: &Trust,
             chain: &[CertificateDer<'_>],
@@ -32,10 +31,6 @@ mod sealed {
     }
 
     impl PeerCertificate for NodeCertificate {
-        fn parse(der: &CertificateDer<'_>) -> Option<Self> {
-            Self::from_der(der).ok()
-        }
-
         fn verify(
             trust: &Trust,
             chain: &[CertificateDer<'_>],
@@ -46,10 +41,6 @@ mod sealed {
     }
 
     impl PeerCertificate for ServiceCertificate {
-        fn parse(der: &CertificateDer<'_>) -> Option<Self> {
-            Self::from_der(der).ok()
-        }
-
         fn verify(
             trust: &Trust,
             chain: &[CertificateDer<'_>],
@@ -69,10 +60,10 @@ pub struct Peer<C = NodeCertificate> {
 }
 
 impl<C: PeerCertificate> Peer<C> {
-    pub(super) fn new(chain: &[CertificateDer<'_>]) -> Option<Self> {
-        let certificate = C::parse(chain.first()?)?;
+    /// Makes a peer of a verified chain, whose first certificate is this one.
+    pub(super) fn new(certificate: C, chain: &[CertificateDer<'_>]) -> Self {
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        Some(Self { certificate, chain })
+        Self { certificate, chain }
     }
 
     /// Returns the peer's certificate.

@@ -175,22 +175,31 @@ impl PeerVerifier {
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
         let (trust, now) = (self.trust.current(), now.into());
-        let (usages, met) = match trust.verify(&chain, now) {
-            Ok(node) => (node.identity().usages.clone(), self.expected.check(&node)),
+        let mut verified = None;
+        let (is_for_side, met) = match trust.verify(&chain, now) {
+            Ok(node) => {
+                let result = (node.identity().allows(side), self.expected.check(&node));
+                verified = Some(node);
+                result
+            }
             // It is no node's. Where no service is wanted, that is all there is to say.
             Err(VerifyError::Identity(_))
                 if side == Usage::Server && self.expected.names_service(|_| true) =>
             {
                 let service = trust.verify_service(&chain, now).map_err(in_rustls)?;
                 let met = self.expected.check_service(&service);
-                (service.identity().usages.clone(), met)
+                (service.identity().usages.contains(&side), met)
             }
             Err(error) => return Err(in_rustls(error)),
         };
-        if !usages.contains(&side) {
+        if !is_for_side {
             return Err(CertificateError::InvalidPurpose.into());
         }
-        met.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
+        met.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))))?;
+        if let (TrustSource::Live(shared), Some(node)) = (&self.trust, verified) {
+            shared.recent.put(node);
+        }
+        Ok(())
     }
 
     fn signature(
