@@ -26,7 +26,7 @@ use crate::{
 const MAX_RESOLVED: usize = 4;
 
 /// Clocks that differ by less are not blamed: certificates are backdated by more.
-const TOLERATED_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(super) const TOLERATED_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// What a machine has after it joined or renewed.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Enrolled {
 pub struct Client {
     /// What each exchange with an address may cost.
     pub limits: https::Limits,
-    clock: Arc<dyn TimeProvider>,
+    pub(super) clock: Arc<dyn TimeProvider>,
 }
 
 impl Default for Client {
@@ -192,7 +192,7 @@ impl Client {
             post.headers_mut()
                 .insert(header::AUTHORIZATION, basic(invite));
             let response = self.exchange(socket, &config, post).await?;
-            self.issued(response, trust, invite.node(), request, socket)
+            self.issued(response, trust, Some(invite.node()), request, socket)
         };
         attempt
             .await
@@ -211,11 +211,11 @@ impl Client {
         trust.merge(&bundle, self.now());
         let post = post(socket, "simplereenroll", request)?;
         let response = self.exchange(socket, config, post).await?;
-        self.issued(response, trust, node, request, socket)
+        self.issued(response, trust, Some(node), request, socket)
     }
 
     /// Fetches the authority's certificates and revocation lists, and the time by its clock.
-    async fn ca_certs(
+    pub(super) async fn ca_certs(
         &self,
         socket: SocketAddr,
         config: &Arc<ClientConfig>,
@@ -233,11 +233,15 @@ impl Client {
         for der in &content.certificates {
             let certificate = Certificate::from_der(der)
                 .map_err(|_| AttemptError::BadAnswer("a malformed certificate"))?;
-            if certificate.is_self_issued() {
-                bundle.roots.push(certificate);
+            let into = if certificate.is_self_issued() {
+                &mut bundle.roots
+            } else if certificate.path_length() == Some(0) {
+                &mut bundle.issuers
             } else {
-                bundle.issuers.push(certificate);
-            }
+                // An old root's word for the next one (RFC 7030, 4.1.3).
+                &mut bundle.links
+            };
+            into.push(certificate);
         }
         for der in &content.lists {
             let list = RevocationList::from_der(der)
@@ -247,7 +251,7 @@ impl Client {
         Ok((bundle, clock))
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         socket: SocketAddr,
         config: &Arc<ClientConfig>,
@@ -258,11 +262,11 @@ impl Client {
     }
 
     /// Checks that the answer is a certificate of this swarm, for this node and for these keys.
-    fn issued(
+    pub(super) fn issued(
         &self,
         response: Response<Bytes>,
         trust: Trust,
-        node: &NodeId,
+        node: Option<&NodeId>,
         request: &CertificateRequest,
         address: SocketAddr,
     ) -> Result<Enrolled, Answer> {
@@ -277,7 +281,8 @@ impl Client {
             .find(|certificate| certificate.spki_der() == request.public_key().spki_der())
             .ok_or(AttemptError::BadAnswer("no certificate for our key"))?;
         let identity = certificate.identity();
-        if identity.id != *node || identity.wireguard_public_key != request.wireguard_public_key() {
+        let is_other = node.is_some_and(|node| identity.id != *node);
+        if is_other || identity.wireguard_public_key != request.wireguard_public_key() {
             return Err(AttemptError::BadAnswer("a certificate for another node").into());
         }
         let now = self.now();
@@ -304,7 +309,7 @@ impl Client {
     }
 }
 
-fn post(
+pub(super) fn post(
     socket: SocketAddr,
     operation: &str,
     request: &CertificateRequest,
@@ -338,7 +343,7 @@ fn content(response: &Response<Bytes>) -> Result<pkcs7::Content, AttemptError> {
     pkcs7::decode(&der).map_err(|_| bad)
 }
 
-fn refused(response: &Response<Bytes>) -> Answer {
+pub(super) fn refused(response: &Response<Bytes>) -> Answer {
     let reason = response.headers().get(refusal::HEADER);
     let reason = reason.and_then(|reason| Reason::from_token(reason.as_bytes()));
     // What the authority says is shown to people: one line, nothing that moves a cursor.

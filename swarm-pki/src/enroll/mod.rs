@@ -75,8 +75,10 @@ mod invite;
 mod offline;
 mod pinning;
 mod pkcs7;
+mod reenroll;
 mod refusal;
 mod renewal;
+mod report;
 mod response;
 mod schedule;
 mod serve;
@@ -89,6 +91,8 @@ pub use offline::{
     AcceptError, Accepted, Attachment, AttachmentError, GrantFile, GrantFileError,
     MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_GRANT_FILE_BYTES,
 };
+pub use reenroll::Reenrolled;
 pub use refusal::Reason;
+pub use report::TRUST_PATH;
 pub use schedule::RenewalSchedule;
 pub use server::{PATH, Server};

@@ -23,6 +23,12 @@ pub enum Reason {
     TooManyAttempts,
     /// The certificate to be renewed was revoked, or is not known.
     Revoked,
+    /// The certificate is still good: it is renewed with itself.
+    StillValid,
+    /// The certificate came to its end too long ago: a new invite is needed.
+    TooLate,
+    /// The operator denied the node to come back.
+    Denied,
     /// The request is malformed, or its key is not accepted.
     BadRequest,
     /// The authority is busy; to be tried again soon.
@@ -32,7 +38,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::WrongSecret,
         Self::Used,
         Self::Expired,
@@ -40,6 +46,9 @@ impl Reason {
         Self::Taken,
         Self::TooManyAttempts,
         Self::Revoked,
+        Self::StillValid,
+        Self::TooLate,
+        Self::Denied,
         Self::BadRequest,
         Self::Busy,
         Self::Fault,
@@ -54,6 +63,9 @@ impl Reason {
             Self::Taken => "taken",
             Self::TooManyAttempts => "too-many-attempts",
             Self::Revoked => "revoked",
+            Self::StillValid => "still-valid",
+            Self::TooLate => "too-late",
+            Self::Denied => "denied",
             Self::BadRequest => "bad-request",
             Self::Busy => "busy",
             Self::Fault => "fault",
@@ -77,6 +89,9 @@ impl fmt::Display for Reason {
             Self::Taken => "another live node has the name, a key or an address",
             Self::TooManyAttempts => "too many wrong secrets; try again in a minute",
             Self::Revoked => "the certificate was revoked or is not known",
+            Self::StillValid => "the certificate is still good: renew it with it",
+            Self::TooLate => "the certificate came to its end too long ago; a new invite is needed",
+            Self::Denied => "the operator denied this node to come back",
             Self::BadRequest => "the certificate request is not acceptable",
             Self::Busy => "the authority is busy; try again",
             Self::Fault => "the authority has a fault; its log says which",

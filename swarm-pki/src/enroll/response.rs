@@ -19,6 +19,25 @@ pub(super) fn issued(issued: &Issued) -> Response<Full<Bytes>> {
     certificates(&pkcs7::encode([issued.certificate.der()], &[]))
 }
 
+/// An operator has to approve first (RFC 7030, 4.2.3).
+pub(super) fn pending() -> Response<Full<Bytes>> {
+    let line = "an operator has to approve this; ask again later\n";
+    let mut response = Response::new(Full::from(line));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, plain);
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("300"));
+    response
+}
+
+/// Noted, and nothing to say to it.
+pub(super) fn noted() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// A certs-only message.
 pub(super) fn certificates(message: &[u8]) -> Response<Full<Bytes>> {
     in_base64(CERTS_ONLY, message)
@@ -153,9 +172,13 @@ impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
         let status = match reason {
             Reason::WrongSecret => StatusCode::UNAUTHORIZED,
-            Reason::Used | Reason::Expired | Reason::Cancelled | Reason::Revoked => {
-                StatusCode::FORBIDDEN
-            }
+            Reason::Used
+            | Reason::Expired
+            | Reason::Cancelled
+            | Reason::Revoked
+            | Reason::StillValid
+            | Reason::TooLate
+            | Reason::Denied => StatusCode::FORBIDDEN,
             Reason::Taken => StatusCode::CONFLICT,
             Reason::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Reason::BadRequest => StatusCode::BAD_REQUEST,
@@ -184,6 +207,10 @@ fn reason(error: &store::Error) -> Reason {
         | Error::AddressInUse { .. }
         | Error::DnsNameInUse { .. } => Reason::Taken,
         Error::Revoked(_) | Error::UnknownSerial(_) => Reason::Revoked,
+        Error::UnknownRequester => Reason::WrongSecret,
+        Error::StillLive(_) => Reason::StillValid,
+        Error::TooLongAgo { .. } => Reason::TooLate,
+        Error::ReenrolmentDenied(_) => Reason::Denied,
         Error::Held { .. } => Reason::Busy,
         _ => Reason::Fault,
     }

@@ -20,11 +20,12 @@ use super::{
     attempts::Attempts,
     body::{self, RequestBody},
     date, pkcs7,
+    report::{self, MAX_REPORT, TRUST_PATH},
     response::{self, Refused},
 };
 use crate::{
     NodeCertificate, NodeId, Timestamp,
-    store::{self, InviteSecret, Issued, Store},
+    store::{self, InviteSecret, Issued, Reenrolment, Store},
 };
 
 /// Under which EST lives (RFC 7030, 3.2.2).
@@ -33,17 +34,21 @@ pub const PATH: &str = "/.well-known/est";
 /// Revocation lists that make the answer of `cacerts` longer than this stay out of it.
 const MAX_CRLS: usize = 2 * 1024 * 1024;
 
+const INVITE_NEEDED: &str = "node id and secret of an invite are needed";
+
 /// How many calls may work on the store, or wait for it, at once.
 const MAX_STORE_CALLS: usize = 32;
 
 /// An enrolment server: EST (RFC 7030) over an authority's [`Store`].
 ///
-/// | path under `/.well-known/est` | who may | what it does |
+/// | path under `/.well-known/est` | who may, with what | what it does |
 /// |---|---|---|
 /// | `GET cacerts` | anybody | root, issuing authorities and their revocation lists |
 /// | `GET csrattrs` | anybody | what a request should have: P-256, the identity extension |
 /// | `POST simpleenroll` | an invite: HTTP Basic, node id and secret | spends the invite |
+/// | `POST simpleenroll` | nothing but a request signed by the key of a node whose certificate came to its end | certifies it again once an operator has approved, 202 until then |
 /// | `POST simplereenroll` | a node with its certificate | renews it |
+/// | `POST` [`TRUST_PATH`] | a node with its certificate | takes down which roots and authorities it knows |
 ///
 /// What is issued is what the operator granted when the invite was made; what a request asks for
 /// does not count. A refusal is one plain line of text, its reason in one word in the header
@@ -134,12 +139,14 @@ impl Server {
             Operation::CsrAttrs => Ok(response::csr_attributes()),
             Operation::SimpleEnroll => self.enroll(request).await,
             Operation::SimpleReenroll => self.reenroll(peer, request).await,
+            Operation::Trust => self.trust(peer, request).await,
         }
     }
 
     async fn ca_certs(&self) -> Result<Response<Full<Bytes>>, Refused> {
         let bundle = self.with_store(|store, now| store.bundle(now)).await?;
-        let certificates = bundle.roots.iter().chain(&bundle.issuers);
+        let certificates = bundle.roots.iter().chain(&bundle.links);
+        let certificates = certificates.chain(&bundle.issuers);
         let certificates = certificates.map(|certificate| certificate.der().as_ref());
         let lists: Vec<&[u8]> = bundle.crls.iter().map(|crl| crl.der().as_ref()).collect();
         let fit = lists.iter().map(|crl| crl.len()).sum::<usize>() <= MAX_CRLS;
@@ -151,10 +158,12 @@ impl Server {
         &self,
         request: Request<B>,
     ) -> Result<Response<Full<Bytes>>, Refused> {
+        if !request.headers().contains_key(header::AUTHORIZATION) {
+            return self.come_back(request).await;
+        }
         let (address, requester) = requester(&request);
         let Some((user, secret)) = credentials(request.headers()) else {
-            let line = "node id and secret of an invite are needed";
-            let refused = self.shows_nothing(address, Refused::unauthorized(line));
+            let refused = self.shows_nothing(address, Refused::unauthorized(INVITE_NEEDED));
             return self.audited("redeem", None, requester, refused).await;
         };
         let node = user.parse::<NodeId>().ok();
@@ -163,6 +172,63 @@ impl Server {
             .await;
         let issued = self.audited("redeem", node, requester, issued).await?;
         Ok(response::issued(&issued))
+    }
+
+    /// Answers a request without credentials: the key that signed it may be that of a node whose
+    /// certificate came to its end.
+    async fn come_back<B: RequestBody>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
+        let (address, requester) = requester(&request);
+        let Ok(csr) = body::certificate_request(request).await else {
+            let refused = self.shows_nothing(address, Refused::unauthorized(INVITE_NEEDED));
+            return self.audited("redeem", None, requester, refused).await;
+        };
+        let (nobody, now) = ((None, address), self.now().ok_or(Reason::Fault)?);
+        if self.attempts(|attempts| attempts.is_blocked(&nobody, now)) {
+            return Err(Refused::from(Reason::TooManyAttempts).recorded());
+        }
+        let asked = self.with_store(move |store, now| store.reenroll(&csr, &requester, now));
+        match asked.await {
+            Ok(Reenrolment::Issued(issued)) => Ok(response::issued(&issued)),
+            Ok(Reenrolment::Pending { .. }) => Ok(response::pending()),
+            Err(refused) => {
+                if !refused.is_for(Reason::Busy) && !refused.is_for(Reason::Fault) {
+                    self.attempts(|attempts| attempts.failed(nobody, now));
+                }
+                Err(if refused.is_for(Reason::WrongSecret) {
+                    // A stranger's key. A client that waits to be asked for a secret is asked.
+                    Refused::unauthorized(INVITE_NEEDED).recorded()
+                } else {
+                    refused
+                })
+            }
+        }
+    }
+
+    /// Takes down what a member says that it knows of roots and authorities.
+    async fn trust<B: RequestBody>(
+        &self,
+        peer: Option<&NodeCertificate>,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
+        let Some(node) = peer.cloned() else {
+            let line = "a report needs the reporting node's certificate in the TLS session";
+            let (address, requester) = requester(&request);
+            let refused = self.shows_nothing(address, Refused::line(StatusCode::FORBIDDEN, line));
+            return self.audited("report", None, requester, refused).await;
+        };
+        let (id, requester) = (node.id().clone(), format!("node {}", node.id()));
+        let noted = async {
+            let body = body::read(request, "application/json", MAX_REPORT).await?;
+            let known = report::read(&body).map_err(Refused::bad_request)?;
+            self.with_store(move |store, now| store.report_trust(&node, &known, now))
+                .await
+        };
+        let noted = noted.await;
+        self.audited("report", Some(id), requester, noted).await?;
+        Ok(response::noted())
     }
 
     /// Refuses a request that shows nothing; a flood of them does not keep the log busy.
@@ -303,10 +369,14 @@ enum Operation {
     CsrAttrs,
     SimpleEnroll,
     SimpleReenroll,
+    Trust,
 }
 
 impl Operation {
     fn find(path: &str) -> Option<Self> {
+        if path == TRUST_PATH {
+            return Some(Self::Trust);
+        }
         Some(match path.strip_prefix(PATH)? {
             "/cacerts" => Self::CaCerts,
             "/csrattrs" => Self::CsrAttrs,
@@ -319,7 +389,7 @@ impl Operation {
     fn method(self) -> Method {
         match self {
             Self::CaCerts | Self::CsrAttrs => Method::GET,
-            Self::SimpleEnroll | Self::SimpleReenroll => Method::POST,
+            Self::SimpleEnroll | Self::SimpleReenroll | Self::Trust => Method::POST,
         }
     }
 }

@@ -28,12 +28,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An authority on disk whose hub serves enrolment.
-struct Authority {
-    store: Store,
-    hub: MeshTls,
-    address: SocketAddr,
+pub(crate) struct Authority {
+    pub(crate) store: Store,
+    pub(crate) hub: MeshTls,
+    pub(crate) address: SocketAddr,
     _served: Served,
-    directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 struct Served(JoinHandle<()>);
@@ -45,13 +45,13 @@ impl Drop for Served {
 }
 
 /// The keys of a new machine.
-struct Machine {
-    key: Arc<PrivateKey>,
+pub(crate) struct Machine {
+    pub(crate) key: Arc<PrivateKey>,
     wireguard: [u8; 32],
 }
 
 impl Machine {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let key = Arc::new(PrivateKey::generate(KeyAlgorithm::P256).unwrap());
         Self {
             key,
@@ -59,12 +59,12 @@ impl Machine {
         }
     }
 
-    fn request(&self, id: &str) -> CertificateRequest {
+    pub(crate) fn request(&self, id: &str) -> CertificateRequest {
         let (swarm, id) = ("fleet".parse().unwrap(), id.parse().unwrap());
         CertificateRequest::build(&self.key, &swarm, &id, self.wireguard).unwrap()
     }
 
-    fn tls(&self, enrolled: &Enrolled) -> MeshTls {
+    pub(crate) fn tls(&self, enrolled: &Enrolled) -> MeshTls {
         MeshTls::new(
             &enrolled.chain(),
             Arc::clone(&self.key),
@@ -85,23 +85,31 @@ async fn serve(server: Server, hub: &MeshTls) -> (SocketAddr, Served) {
 }
 
 impl Authority {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::of_age(Duration::ZERO, |_| ()).await.0
+    }
+
+    /// An authority that was made this long ago, and what happened in its youth.
+    pub(crate) async fn of_age<T>(age: Duration, youth: impl FnOnce(&Store) -> T) -> (Self, T) {
         let directory = tempfile::tempdir().unwrap();
-        let now = Timestamp::now();
+        let now = Timestamp::now() - age;
         let spec = StoreSpec::new("fleet".parse().unwrap(), "fleet.internal".parse().unwrap());
         let store = Store::init(directory.path().join("ca"), spec, "test", now).unwrap();
+        let happened = youth(&store);
+        store.refresh_crls(Timestamp::now()).unwrap();
         let hub = Self::member(&store, "hub", "127.0.0.1", 200);
         let (address, served) = serve(Server::new(store.clone()), &hub).await;
-        Self {
+        let authority = Self {
             store,
             hub,
             address,
             _served: served,
             directory,
-        }
+        };
+        (authority, happened)
     }
 
-    fn member(store: &Store, id: &str, address: &str, seed: u8) -> MeshTls {
+    pub(crate) fn member(store: &Store, id: &str, address: &str, seed: u8) -> MeshTls {
         let machine = Machine::new(seed);
         let mut grant = Grant::new(id.parse().unwrap());
         grant.addresses = vec![address.parse().unwrap()];
@@ -113,7 +121,7 @@ impl Authority {
         MeshTls::new(&chain, machine.key, store.trust(now).unwrap()).unwrap()
     }
 
-    fn invite(&self, id: &str) -> Invite {
+    pub(crate) fn invite(&self, id: &str) -> Invite {
         self.invite_at(id, vec![self.address.into()], Timestamp::now() + HOUR)
     }
 
@@ -127,7 +135,7 @@ impl Authority {
         invite.to_string().parse().unwrap()
     }
 
-    fn last_refusal(&self) -> String {
+    pub(crate) fn last_refusal(&self) -> String {
         let log = self.store.audit().unwrap();
         let entry = log.last().unwrap();
         assert_eq!(entry.kind, "refused", "{entry:?}");
@@ -135,13 +143,13 @@ impl Authority {
     }
 }
 
-async fn join(invite: &Invite, machine: &Machine) -> Result<Enrolled, JoinError> {
+pub(crate) async fn join(invite: &Invite, machine: &Machine) -> Result<Enrolled, JoinError> {
     let request = machine.request(invite.node().as_str());
     soon("answer", Client::default().join(invite, &request)).await
 }
 
 #[track_caller]
-fn reason<T>(result: Result<T, JoinError>) -> Reason {
+pub(crate) fn reason<T>(result: Result<T, JoinError>) -> Reason {
     match result {
         Err(JoinError::Refused { reason, line }) => {
             assert!(!line.is_empty());
@@ -525,7 +533,7 @@ async fn a_certificate_is_renewed_under_a_live_connection() {
     renewing.abort();
 }
 
-async fn ask(
+pub(crate) async fn ask(
     server: &Server,
     peer: Option<&NodeCertificate>,
     mut request: Request<Full<Bytes>>,
@@ -776,7 +784,7 @@ async fn an_invite_that_cannot_be_written_is_not_made() {
 }
 
 /// Runs a program with input and returns its output.
-async fn run(program: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) async fn run(program: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

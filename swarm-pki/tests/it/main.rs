@@ -6,6 +6,8 @@
 mod corpus;
 #[cfg(feature = "enroll")]
 mod enroll;
+#[cfg(feature = "enroll")]
+mod enroll_again;
 #[cfg(all(feature = "enroll", feature = "front"))]
 mod examples;
 #[cfg(feature = "tls")]
