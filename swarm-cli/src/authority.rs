@@ -102,12 +102,9 @@ impl Authority {
             Store::open(&directory)?
         } else {
             changed.push(directory.clone());
-            Store::init(
-                &directory,
-                specification(&plan, passphrase),
-                "bootstrap",
-                now,
-            )?
+            let mut spec = specification(&plan);
+            spec.root_key = RootKey::Stored { passphrase };
+            Store::init(&directory, spec, "bootstrap", now)?
         };
         let authority = Self {
             layout,
@@ -320,7 +317,8 @@ fn starter(first: &FirstHub) -> String {
     Starter::new(name, wire::config_id(&first.node), first.endpoint).to_toml()
 }
 
-fn specification(plan: &Plan, passphrase: Option<Zeroizing<Vec<u8>>>) -> StoreSpec {
+/// Describes the authority that a plan wants; its root's key goes into the authority's directory, plain.
+pub fn specification(plan: &Plan) -> StoreSpec {
     let ca = plan.ca();
     let mut lifetimes = Lifetimes::default();
     lifetimes.root = ca.root_lifetime.duration();
@@ -340,8 +338,26 @@ fn specification(plan: &Plan, passphrase: Option<Zeroizing<Vec<u8>>>) -> StoreSp
     let mut specification = StoreSpec::new(swarm, domain);
     specification.settings.key_algorithm = KeyAlgorithm::P256;
     specification.settings.lifetimes = lifetimes;
-    specification.root_key = RootKey::Stored { passphrase };
     specification
+}
+
+/// The nodes that are live as far as this machine knows: those of this authority and, where a node of this
+/// machine has met others, those of the swarm's other authorities.
+///
+/// # Errors
+///
+/// When the authority's directory cannot be read.
+pub fn live_nodes(layout: &Layout, store: &Store) -> Result<Vec<NodeCertificate>, Error> {
+    let now = Timestamp::now();
+    let mut trust = store.trust(now)?;
+    // a machine with an authority and no node has its own inventory alone
+    if let Ok(node) = layout.find_node(None)
+        && let Ok(kept) =
+            Identity::load(&node).and_then(|own| identity::load_trust(&node, &own.certificate))
+    {
+        trust.merge(&kept.to_bundle(), now);
+    }
+    Ok(trust.roster().cloned().collect())
 }
 
 fn write_if_changed(path: &std::path::Path, contents: &str, mode: u32) -> Result<bool, Error> {

@@ -77,6 +77,7 @@ fn advice(error: &Error) -> (Kind, Option<String>) {
             Kind::Environment,
             Some("a tunnel needs root, or CAP_NET_ADMIN and /dev/net/tun"),
         ),
+        Error::Authority(error) => authority(error),
         Error::Enroll(_) => (
             Kind::Failed,
             Some("ask for a new invite: swarm invite ID; is the hub up and reachable?"),
@@ -84,4 +85,22 @@ fn advice(error: &Error) -> (Kind, Option<String>) {
         _ => (Kind::Failed, None),
     };
     (kind, hint.map(str::to_owned))
+}
+
+fn authority(error: &swarm_pki::store::Error) -> (Kind, Option<&'static str>) {
+    use swarm_pki::store::Error;
+    let hint = match error {
+        Error::Unsettled => "give it a node's trust bundle: swarm ca adopt nodes/ID/trust.bundle",
+        Error::PassphraseNeeded => "give the root key's passphrase: --passphrase-file FILE",
+        Error::RootKeyAway { .. } => "give the root's key file: --root-key FILE",
+        Error::RolloverWaits(_) => {
+            "start those nodes, revoke those that are gone, or go on without: --leave-behind ID"
+        }
+        Error::NotOperational => {
+            "have the root certify it: swarm ca subordinate sign, there; swarm ca subordinate accept, here"
+        }
+        Error::Permissions { .. } => "take the rights from the others: chmod go= FILE",
+        _ => return (Kind::Failed, None),
+    };
+    (Kind::Failed, Some(hint))
 }

@@ -41,7 +41,7 @@ mod secrets;
 mod status;
 mod wire;
 
-pub use authority::{Authority, Bootstrapped, FirstHub};
+pub use authority::{Authority, Bootstrapped, FirstHub, live_nodes, specification};
 pub use error::Error;
 pub use join::{Joined, join};
 pub use layout::{Layout, NodeLayout};

@@ -141,6 +141,21 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// It must have come to a verdict with `code`, and printed every one of `words`.
+    #[track_caller]
+    pub(crate) fn refusal(self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}{}", self.output, self.said);
+        for word in words {
+            assert!(
+                self.output.contains(word),
+                "`{word}` is not in: {}",
+                self.output
+            );
+        }
+    }
+}
+
 /// A file with some text.
 pub(crate) fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
