@@ -30,8 +30,8 @@ pub enum JoinError {
         /// What failed because of it.
         cause: Box<AttemptError>,
     },
-    /// Whatever answered has another root than the invite names: it is not the authority, or the
-    /// authority was made anew since.
+    /// Whatever answered has another root than the invite names, or than the links of known roots
+    /// lead to: it is not the authority, or the authority was made anew since.
     #[error(
         "{address} has another root certificate: expected {expected}, found {}",
         listed(found)
@@ -39,7 +39,7 @@ pub enum JoinError {
     WrongRoot {
         /// Which address.
         address: String,
-        /// The fingerprint in the invite.
+        /// The fingerprint in the invite, or of the root that this machine knows.
         expected: Fingerprint,
         /// The fingerprints of the roots that were found instead.
         found: Vec<Fingerprint>,
@@ -68,7 +68,7 @@ pub enum AttemptError {
         listed(found)
     )]
     WrongRoot {
-        /// The fingerprint in the invite.
+        /// The fingerprint in the invite, or of the root that this machine knows.
         expected: Fingerprint,
         /// The fingerprints of the roots that were found instead.
         found: Vec<Fingerprint>,

@@ -10,7 +10,12 @@
 //!                       │─── certificate ─────────────────────▶│ verified: Enrolled
 //!                       │        … weeks later …               │
 //!                       │◀── POST simplereenroll, mutual TLS ──│
+//!                       │       … away past its end …          │
+//!     ▲ asked           │◀── POST simpleenroll, old key ───────│
+//!     └── approves ────▶│─── 202, later a certificate ────────▶│
 //! ```
+//!
+//! Without any connection it goes by [`GrantFile`].
 //!
 //! # Invariants
 //! - The secret is shown only to the node that the invite names as the authority, after its
@@ -18,9 +23,11 @@
 //!   perhaps, cannot collect secrets.
 //! - An invite is spent exactly when a certificate is issued. The same keys get the same certificate
 //!   again, so that an answer lost on a bad link costs nothing.
+//! - A node whose certificate came to its end is known by its key, and comes back only when an
+//!   operator approves; it follows changed roots by their links alone.
 //! - What is certified is what the operator granted; a request contributes its keys.
 //! - Every refusal is one plain line for people, one word for programs, and an entry in the
-//!   authority's audit log.
+//!   authority's audit log; of a flood the log has the beginning.
 //!
 //! It is EST, so other clients can enrol too. With curl and OpenSSL alone:
 //!
