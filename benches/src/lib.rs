@@ -2,6 +2,7 @@
 //!
 //! | bench | what |
 //! |---|---|
+//! | `pki_store` | certificates a second through the authority's directory, and opening one that has many |
 //! | `pki_tls` | a mutual TLS handshake through the mesh's configurations, beside bare rustls |
 //! | `startup` | how long `swarm --version` takes, beside another program of the field |
 //!

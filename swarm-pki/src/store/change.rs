@@ -8,7 +8,7 @@
 
 use std::mem;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::event::{Entry, Event};
 use super::journal::Batch;
@@ -32,9 +32,26 @@ pub(super) struct Transaction<'a> {
 }
 
 /// A change that waits for its leader.
-pub(super) trait Job: Send {
+trait Job: Send {
     fn run(&mut self, transaction: &mut Transaction<'_>);
     fn answer(&mut self, outcome: Result<(), &Error>);
+}
+
+/// Who of this process writes, and who waits to have something written.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Vec<Box<dyn Job>>,
+    is_led: bool,
+}
+
+/// The turn to write; given on when dropped, in a panic too.
+struct Leading<'a>(&'a Store);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.inner.queue).is_led = false;
+        self.0.inner.turn.notify_all();
+    }
 }
 
 type Slot<T> = Arc<Mutex<Option<Result<T, Error>>>>;
@@ -72,22 +89,26 @@ impl Store {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
         let slot = Slot::default();
-        lock(&self.inner.waiting).push(Box::new(Work {
+        let mut queue = lock(&self.inner.queue);
+        queue.waiting.push(Box::new(Work {
             work: Some(work),
             result: None,
             slot: Arc::clone(&slot),
         }));
         loop {
-            let _leading = lock(&self.inner.leading);
             if let Some(answer) = lock(&slot).take() {
                 return answer;
             }
-            let mut jobs = {
-                let mut waiting = lock(&self.inner.waiting);
-                let rest = waiting.len().min(MAX_BATCH);
-                let later = waiting.split_off(rest);
-                mem::replace(&mut *waiting, later)
-            };
+            if queue.is_led {
+                queue = wait(&self.inner.turn, queue);
+                continue;
+            }
+            queue.is_led = true;
+            let later = queue.waiting.len().min(MAX_BATCH);
+            let later = queue.waiting.split_off(later);
+            let mut jobs = mem::replace(&mut queue.waiting, later);
+            drop(queue);
+            let leading = Leading(self);
             if jobs.is_empty() {
                 // Its leader died of a panic before it could answer.
                 return Err(Error::Interrupted);
@@ -99,6 +120,8 @@ impl Store {
             for job in &mut jobs {
                 job.answer(outcome.as_ref().copied());
             }
+            drop(leading);
+            queue = lock(&self.inner.queue);
         }
     }
 
@@ -107,13 +130,23 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let _leading = lock(&self.inner.leading);
+        let _leading = self.lead();
         let mut transaction = self.begin()?;
         let result = work(&mut transaction);
         match (transaction.finish(), result) {
             (Err(fault), Ok(_)) => Err(fault),
             (_, result) => result,
         }
+    }
+
+    /// Waits for the turn to write.
+    fn lead(&self) -> Leading<'_> {
+        let mut queue = lock(&self.inner.queue);
+        while queue.is_led {
+            queue = wait(&self.inner.turn, queue);
+        }
+        queue.is_led = true;
+        Leading(self)
     }
 
     /// Takes the lock and brings the memory up to date.
@@ -200,4 +233,8 @@ impl Transaction<'_> {
 
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'a, T>(turn: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    turn.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }

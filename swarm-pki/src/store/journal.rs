@@ -93,6 +93,11 @@ impl Batch {
         self.head.entries + 1
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn into_parts(self) -> (Vec<u8>, Head) {
+        (self.text, self.head)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }

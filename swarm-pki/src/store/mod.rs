@@ -36,6 +36,8 @@ mod error;
 mod event;
 mod export;
 pub(crate) mod failpoint;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod grant;
 mod init;
 mod inventory;
@@ -58,7 +60,7 @@ mod subordinate;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use access::{KeyPlace, RootAccess, RootKey};
@@ -84,7 +86,7 @@ pub use subordinate::{AuthorityGrant, AuthorityRequest};
 
 use crate::{Authority, SerialNumber};
 use audit::Throttle;
-use change::{Job, Transaction, lock};
+use change::{Queue, Transaction, lock};
 use journal::{Head, Journal};
 use state::State;
 
@@ -102,10 +104,9 @@ struct Inner {
     directory: PathBuf,
     journal: Journal,
     memory: Mutex<Memory>,
-    /// Changes that wait for a leader.
-    waiting: Mutex<Vec<Box<dyn Job>>>,
-    /// Held by whoever writes; it is the turn of one caller of this process at a time.
-    leading: Mutex<()>,
+    /// Changes that wait to be written, by one caller of this process at a time.
+    queue: Mutex<Queue>,
+    turn: Condvar,
 }
 
 /// What this process has read of the directory so far.
@@ -141,8 +142,8 @@ impl Store {
             directory,
             journal,
             memory: Mutex::new(memory),
-            waiting: Mutex::default(),
-            leading: Mutex::default(),
+            queue: Mutex::default(),
+            turn: Condvar::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -145,7 +145,10 @@ impl<'a> Contents<'a> {
     }
 
     /// Opens the keys, and holds every file against the journal.
-    fn open(&self, passphrase: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, Error> {
+    pub(super) fn open(
+        &self,
+        passphrase: &[u8],
+    ) -> Result<BTreeMap<String, Zeroizing<String>>, Error> {
         if !self.header.seal(passphrase)?.fits(self.body, &self.seal) {
             return Err(Error::BackupPassphrase);
         }

@@ -7,6 +7,8 @@ mod fuzz_shells;
 
 #[cfg(feature = "store")]
 pub use crate::store::failpoint::{Interruption, file_operations, interrupt_file_operation};
+#[cfg(feature = "store")]
+pub use crate::store::fuzz::{fuzz_authority, fuzz_backup, fuzz_store};
 pub use authority::{TestAuthority, TestNode};
 pub use fuzz::{fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
 #[cfg(feature = "front")]

@@ -38,6 +38,10 @@ mod store;
 mod store_authorities;
 #[cfg(feature = "store")]
 mod store_backup;
+#[cfg(all(feature = "store", feature = "testing"))]
+mod store_corpus;
+#[cfg(all(feature = "store", feature = "testing"))]
+mod store_crash;
 #[cfg(feature = "store")]
 mod store_fixture;
 #[cfg(feature = "store")]
