@@ -10,6 +10,7 @@
 
 mod accounts;
 mod bus;
+mod comeback;
 mod commands;
 mod endpoints;
 mod health;
@@ -17,6 +18,7 @@ pub(crate) mod interface;
 mod local;
 mod metrics;
 mod renewal;
+mod report;
 mod rooms;
 mod services;
 mod supervisor;
@@ -39,7 +41,7 @@ use crate::authority::Authority;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::lock::Lock;
-use crate::member::{INTERFACE_PORT, Member};
+use crate::member::{INTERFACE_PORT, Member, read_plan};
 use crate::status::{
     CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, Status, TunnelStatus,
 };
@@ -101,8 +103,11 @@ impl Node {
     /// When another process runs the node, its certificate cannot be used, a port is taken, a program is
     /// missing, or there is no privilege to make the interface.
     pub async fn start(layout: Layout, id: Option<&NodeId>) -> Result<Self, Error> {
+        let node = layout.find_node(id)?;
+        read_plan(&layout)?;
+        let lock = Lock::take(&node)?;
+        comeback::before_start(&layout, &node).await?;
         let member = Member::open(layout, id)?;
-        let lock = Lock::take(member.node_layout())?;
         let authority = match member.is_hub() && member.layout().authority().exists() {
             true => Some((Authority::open(member.layout().clone())?, Programs::find()?)),
             false => None,

@@ -6,41 +6,117 @@ use std::time::Duration;
 
 use swarm_pki::enroll::{Client, RenewalSchedule};
 use swarm_pki::tls::Expected;
-use swarm_pki::{Role, Timestamp};
+use swarm_pki::{NodeCertificate, Role, Timestamp};
+use tokio::time::Instant;
 
 use crate::control::Renewed;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::secrets;
+use crate::member::Member;
+use crate::{secrets, wire};
 
-use super::Shared;
+use super::{Shared, comeback};
 
 /// How often it is looked whether a renewal is due.
 const LOOK: Duration = Duration::from_secs(60);
+/// On a hub, whose authority is at its side and may have been rolled over a moment ago.
+const LOOK_ON_HUB: Duration = Duration::from_secs(1);
 /// How long each address of an authority may take, so that the next is tried while somebody waits.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Renews when it is due, and after a failure again as the time that is left allows.
+/// Renews when it is due, and after a failure again as the time that is left allows. Also soon after the
+/// hub's certificate comes from another authority, for then the one that issued this node's is to be retired.
 pub(super) async fn keep(shared: Arc<Shared>) {
-    let mut failures = 0;
+    let mut generation = shared.member.tls().subscribe();
+    let mut pace = Pace::default();
+    let look = if shared.hub.is_some() {
+        LOOK_ON_HUB
+    } else {
+        LOOK
+    };
     loop {
-        let schedule = RenewalSchedule::of(&shared.member.certificate());
+        generation.mark_unchanged();
+        let certificate = shared.member.certificate();
+        let schedule = RenewalSchedule::of(&certificate);
         let now = Timestamp::now();
-        let pause = if now < schedule.due() {
-            LOOK
-        } else if let Err(error) = renew(&shared).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the certificate is not renewed yet"
-            );
-            failures += 1;
-            schedule.pause(now, failures)
-        } else {
-            failures = 0;
-            LOOK
-        };
-        tokio::time::sleep(pause).await;
+        if pace.rests() {
+            // a failure or a success a moment ago
+        } else if schedule.end() < now {
+            pace.ended(comeback::while_running(&shared).await, &schedule, now);
+        } else if let Some(successor) = pace.successor(&shared) {
+            tokio::time::sleep(spread(&certificate)).await;
+            let renewed = renew(&shared).await;
+            if renewed.is_ok() && shared.member.certificate().issuer_der() != successor {
+                pace.not_ours = Some(successor);
+            }
+            pace.ended(renewed.map(drop), &schedule, now);
+        } else if schedule.due() <= now {
+            pace.ended(renew(&shared).await.map(drop), &schedule, now);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(look) => {}
+            // the sender lives as long as the member does
+            _ = generation.changed() => {}
+        }
     }
+}
+
+/// What tries and failures mean for the next try.
+#[derive(Default)]
+struct Pace {
+    failures: u32,
+    rests_until: Option<Instant>,
+    /// The authority of the hub's certificate that a renewal did not lead to: this node has another one.
+    not_ours: Option<Vec<u8>>,
+}
+
+impl Pace {
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn ended(&mut self, result: Result<(), Error>, schedule: &RenewalSchedule, now: Timestamp) {
+        match result {
+            Ok(()) => {
+                self.failures = 0;
+                self.rests_until = None;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the certificate is not renewed yet"
+                );
+                self.failures = self.failures.saturating_add(1);
+                self.rests_until = Some(Instant::now() + schedule.pause(now, self.failures));
+            }
+        }
+    }
+
+    /// The name of the authority that certificates come from by now, when it is another than this node's.
+    fn successor(&self, shared: &Shared) -> Option<Vec<u8>> {
+        let own = shared.member.certificate();
+        let issuer = current_issuer(shared)?;
+        let is_news = issuer != own.issuer_der() && self.not_ours.as_ref() != Some(&issuer);
+        is_news.then_some(issuer)
+    }
+}
+
+/// The name of the authority that certificates come from: on a hub its own authority's, elsewhere that of the
+/// primary hub's certificate.
+fn current_issuer(shared: &Shared) -> Option<Vec<u8>> {
+    if let Some(hub) = &shared.hub {
+        let (_, issuing) = hub.authority.store().issuing().ok()?;
+        return Some(issuing.subject_der().to_vec());
+    }
+    let primary = wire::node_id(&shared.member.plan().primary().id);
+    let trust = shared.member.tls().trust();
+    Some(trust.node(&primary)?.issuer_der().to_vec())
+}
+
+/// How long this node waits so that not all come at once: up to two seconds.
+fn spread(certificate: &NodeCertificate) -> Duration {
+    let byte = certificate.serial().as_bytes().last().copied();
+    Duration::from_millis(8) * u32::from(byte.unwrap_or(0))
 }
 
 /// Asks the authority for a certificate with a new key, presents it, and moves the bus over to it.
@@ -64,8 +140,9 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewed, Error> {
             let mut client = Client::default();
             client.limits.time = PATIENCE;
             let enrolled = client
-                .renew(member.tls(), &hubs, &authorities(shared), &request)
+                .renew(member.tls(), &hubs, &authorities(member), &request)
                 .await?;
+            member.take_over(&enrolled.trust.to_bundle())?;
             Identity::new(key, enrolled.certificate, vec![enrolled.issuer])
         }
     };
@@ -87,8 +164,8 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewed, Error> {
 }
 
 /// Where authorities answer: at the enrolment port, inside the mesh and outside.
-fn authorities(shared: &Shared) -> Vec<SocketAddr> {
-    let hubs = shared.member.plan().hubs();
+pub(super) fn authorities(member: &Member) -> Vec<SocketAddr> {
+    let hubs = member.plan().hubs();
     hubs.filter_map(|hub| {
         let outside = hub.enroll?;
         Some([

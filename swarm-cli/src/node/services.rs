@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use swarm_pki::NodeCertificate;
+use swarm_pki::{Certificate, Fingerprint, NodeCertificate};
 
 use crate::authority::Authority;
 use crate::error::Error;
@@ -48,6 +49,8 @@ impl Programs {
 pub(crate) struct Services {
     pub(crate) nats: Supervised,
     pub(crate) synapse: Supervised,
+    /// The roots and the certificate that nats-server was last told to read.
+    read: Mutex<Vec<Fingerprint>>,
 }
 
 impl Services {
@@ -79,7 +82,8 @@ impl Services {
             log: layout.log(name),
             health,
         };
-        Ok(Self {
+        let services = Self {
+            read: Mutex::default(),
             nats: Supervised::start(program(
                 "nats-server",
                 [programs.nats, "-c".to_owned(), rendered.nats_conf()],
@@ -94,7 +98,9 @@ impl Services {
                 ],
                 (loopback(plan.matrix().client_port), "/health"),
             )),
-        })
+        };
+        services.shows_other_files(member);
+        Ok(services)
     }
 
     /// Waits until both answer.
@@ -121,10 +127,22 @@ impl Services {
         roster: impl Iterator<Item = &'a NodeCertificate>,
     ) -> Result<(), Error> {
         let changed = authority.write(authority.rendered(member.id(), roster)?)?;
-        if changed.contains(&PathBuf::from(member.layout().rendered().nats_conf())) {
+        let conf = PathBuf::from(member.layout().rendered().nats_conf());
+        if self.shows_other_files(member) || changed.contains(&conf) {
             self.nats.reload();
         }
         Ok(())
+    }
+
+    /// Tells whether the roots or the certificate, which the server reads from files of their own, are others
+    /// than when it was last asked.
+    fn shows_other_files(&self, member: &Member) -> bool {
+        let tls = member.tls();
+        let mut files: Vec<Fingerprint> =
+            tls.trust().roots().map(Certificate::fingerprint).collect();
+        files.push(tls.certificate().fingerprint());
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *read, files.clone()) != files
     }
 
     pub(crate) fn all(&self) -> [&Supervised; 2] {

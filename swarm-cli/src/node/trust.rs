@@ -12,6 +12,7 @@ use crate::error::Error;
 
 use super::Shared;
 use super::interface::{BUNDLE, ENDPOINTS};
+use super::report::Report;
 
 /// How often a hub looks whether its authority issued or revoked something, when nobody tells it.
 const LOOK: Duration = Duration::from_millis(500);
@@ -66,14 +67,16 @@ pub(super) async fn follow_authority(shared: Arc<Shared>) {
     let Some(hub) = &shared.hub else { return };
     let store = hub.authority.store().clone();
     let mut seen = None;
-    let mut refreshed = tokio::time::Instant::now();
+    let mut refreshed: Option<tokio::time::Instant> = None;
+    learn_what_was_lost(&shared, &store);
     loop {
-        if refreshed.elapsed() > REFRESH {
-            refreshed = tokio::time::Instant::now();
+        // at the start too: a hub that was off may have lists that are long overdue
+        if refreshed.is_none_or(|at| at.elapsed() > REFRESH) {
+            refreshed = Some(tokio::time::Instant::now());
             match store.refresh_crls(Timestamp::now()) {
                 Ok(refresh) if refresh.root_due => {
                     tracing::warn!(
-                        "the root's revocation list ends soon; sign a new one: swarm ca crl"
+                        "the root's revocation list ends soon; sign a new one: swarm ca crl --root"
                     );
                 }
                 Ok(_) => {}
@@ -101,6 +104,24 @@ pub(super) async fn follow_authority(shared: Arc<Shared>) {
             () = tokio::time::sleep(LOOK) => {}
             () = shared.refresh.notified() => {}
         }
+    }
+}
+
+/// An authority that was restored from a backup learns from what this hub kept what it issued and revoked
+/// since.
+fn learn_what_was_lost(shared: &Shared, store: &swarm_pki::store::Store) {
+    let kept = shared.member.tls().trust().to_bundle();
+    match store.adopt(&kept, Timestamp::now()) {
+        Ok(adoption) if adoption.revocations + adoption.certificates > 0 => tracing::warn!(
+            revocations = adoption.revocations,
+            certificates = adoption.certificates,
+            "the authority did not know what this hub knows: it comes from a backup"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the authority cannot learn from this hub's trust"
+        ),
     }
 }
 
@@ -138,7 +159,9 @@ pub(super) fn receive(shared: &Shared, der: &[u8], from: &str) {
 /// hub.
 pub(super) async fn ask_neighbours(shared: Arc<Shared>) {
     let mut states = shared.bus.states();
+    let mut report = Report::default();
     loop {
+        report.bring(&shared).await;
         if let Err(error) = shared.member.expire() {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -157,6 +180,8 @@ pub(super) async fn ask_neighbours(shared: Arc<Shared>) {
             () = tokio::time::sleep(ASK) => {}
             // after an outage there is something to catch up on
             _ = states.changed() => {}
+            // an authority that rolls over waits for what this node has to report
+            () = report.is_outdated(&shared) => {}
         }
     }
 }

@@ -76,6 +76,7 @@ impl Scenario {
         steps::growth::play(self, record).await?;
         steps::revocation::play(self, record).await?;
         steps::rotation::play(self, record).await?;
+        steps::rollover::play(self, record).await?;
         steps::outage::play(self, record).await?;
         steps::isolation::play(self, record).await
     }

@@ -7,6 +7,7 @@ pub(super) mod health;
 pub(super) mod isolation;
 pub(super) mod outage;
 pub(super) mod revocation;
+pub(super) mod rollover;
 pub(super) mod rooms;
 pub(super) mod rotation;
 pub(super) mod tls;
