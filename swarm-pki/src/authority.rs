@@ -1,19 +1,15 @@
 //! Issues from policy, never from what a request asks for; times and serial numbers are arguments.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use der::Encode;
-use x509_cert::ext::Extension;
-use x509_cert::name::Name;
-
+use crate::asn1::{Writer, tag};
 use crate::encode::CertificateFields;
 use crate::key::{KeyError, PublicKey, SignError, Signer};
-use crate::profile::{authority_extensions, leaf_extensions};
+use crate::profile::{write_authority_extensions, write_leaf_extensions};
 use crate::{
     Certificate, CrlContents, IdentityError, NodeCertificate, NodeId, NodeIdentity, RevocationList,
-    SerialNumber, ServiceCertificate, ServiceIdentity, ServiceName, SwarmName, Usage, Validity,
+    SerialNumber, ServiceCertificate, ServiceIdentity, ServiceName, SwarmName, Validity,
 };
 
 /// An authority could not be made, or could not issue.
@@ -104,9 +100,10 @@ impl Authority {
             validity,
             subject: &subject,
             spki: key.spki_der(),
-            extensions: authority_extensions(&key.key_id(), &key.key_id(), 2),
         }
-        .sign(&signer)?;
+        .sign(&signer, |writer| {
+            write_authority_extensions(writer, &key.key_id(), &key.key_id(), 2);
+        })?;
         Self::new(certificate, signer)
     }
 
@@ -134,9 +131,10 @@ impl Authority {
             validity: self.cut(validity)?,
             subject: &subject,
             spki: key.spki_der(),
-            extensions: authority_extensions(&key.key_id(), &self.key_id, 0),
         };
-        Ok(fields.sign(&self.signer)?)
+        Ok(fields.sign(&self.signer, |writer| {
+            write_authority_extensions(writer, &key.key_id(), &self.key_id, 0);
+        })?)
     }
 
     /// Certifies the name and key of the next root: the certificate "NewWithOld" of
@@ -171,9 +169,10 @@ impl Authority {
             validity: self.cut(validity)?,
             subject: new_root.subject_der(),
             spki: key.spki_der(),
-            extensions: authority_extensions(key_id, &self.key_id, 1),
         };
-        Ok(fields.sign(&self.signer)?)
+        Ok(fields.sign(&self.signer, |writer| {
+            write_authority_extensions(writer, key_id, &self.key_id, 1);
+        })?)
     }
 
     /// Issues a node certificate for `key` that says exactly `identity`. The validity is cut down
@@ -192,16 +191,18 @@ impl Authority {
         validity: Validity,
     ) -> Result<NodeCertificate, AuthorityError> {
         identity.check()?;
-        let subject = node_name(&identity.id, &identity.swarm);
-        let certificate = self.issue_leaf(
-            key,
-            &subject,
-            &identity.usages,
-            identity.to_extensions(),
+        let fields = CertificateFields {
             serial,
-            validity,
-        )?;
-        Ok(NodeCertificate::try_from(&certificate)?)
+            issuer: self.certificate.subject_der(),
+            validity: self.cut(validity)?,
+            subject: &node_name(&identity.id, &identity.swarm),
+            spki: key.spki_der(),
+        };
+        let certificate = fields.sign(&self.signer, |writer| {
+            write_leaf_extensions(writer, &identity.usages, &key.key_id(), &self.key_id);
+            identity.write_extensions(writer);
+        })?;
+        Ok(NodeCertificate::issued(certificate, identity.clone()))
     }
 
     /// Issues a service certificate for `key` that says exactly `identity`; serial number and
@@ -217,38 +218,18 @@ impl Authority {
         validity: Validity,
     ) -> Result<ServiceCertificate, AuthorityError> {
         identity.check()?;
-        let subject = service_name(&identity.name, &identity.swarm);
-        let certificate = self.issue_leaf(
-            key,
-            &subject,
-            &identity.usages,
-            [identity.to_extension()],
-            serial,
-            validity,
-        )?;
-        Ok(ServiceCertificate::try_from(&certificate)?)
-    }
-
-    fn issue_leaf(
-        &self,
-        key: &PublicKey,
-        subject: &Name,
-        usages: &BTreeSet<Usage>,
-        names: impl IntoIterator<Item = Extension>,
-        serial: SerialNumber,
-        validity: Validity,
-    ) -> Result<Certificate, AuthorityError> {
-        let mut extensions = leaf_extensions(usages, &key.key_id(), &self.key_id);
-        extensions.extend(names);
         let fields = CertificateFields {
             serial,
             issuer: self.certificate.subject_der(),
             validity: self.cut(validity)?,
-            subject: &subject.to_der().expect("a few short attributes"),
+            subject: &service_name(&identity.name, &identity.swarm),
             spki: key.spki_der(),
-            extensions,
         };
-        Ok(fields.sign(&self.signer)?)
+        let certificate = fields.sign(&self.signer, |writer| {
+            write_leaf_extensions(writer, &identity.usages, &key.key_id(), &self.key_id);
+            identity.write_extensions(writer);
+        })?;
+        Ok(ServiceCertificate::try_from(&certificate)?)
     }
 
     /// Signs a revocation list over this authority's certificates.
@@ -303,23 +284,40 @@ fn authority_name(kind: &str, generation: u32, key: &PublicKey) -> String {
 }
 
 fn name_der(common_name: &str, swarm: &SwarmName) -> Vec<u8> {
-    named(&format!("CN={common_name},O={swarm}"))
-        .to_der()
-        .expect("two short attributes")
+    write_name(&[(ORGANIZATION, swarm.as_str()), (COMMON_NAME, common_name)])
 }
 
 /// The name `CN=<id>,O=<swarm>`. Not empty, because nats-server 2.9 looks past the DNS names of a
 /// certificate with an empty subject.
-pub(crate) fn node_name(id: &NodeId, swarm: &SwarmName) -> Name {
-    named(&format!("CN={id},O={swarm}"))
+pub(crate) fn node_name(id: &NodeId, swarm: &SwarmName) -> Vec<u8> {
+    name_der(id.as_str(), swarm)
 }
 
 /// The name `CN=<name>,OU=service,O=<swarm>`, which is no node's.
-pub(crate) fn service_name(name: &ServiceName, swarm: &SwarmName) -> Name {
-    named(&format!("CN={name},OU=service,O={swarm}"))
+pub(crate) fn service_name(name: &ServiceName, swarm: &SwarmName) -> Vec<u8> {
+    write_name(&[
+        (ORGANIZATION, swarm.as_str()),
+        (ORGANIZATIONAL_UNIT, "service"),
+        (COMMON_NAME, name.as_str()),
+    ])
 }
 
-fn named(text: &str) -> Name {
-    text.parse()
-        .expect("letters, digits, spaces, hyphens and dots need no escaping")
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+const ORGANIZATIONAL_UNIT: &[u8] = &[0x55, 4, 11];
+
+/// Writes a Name of one attribute after the other; the last one is the first as text (RFC 4514).
+fn write_name(attributes: &[(&[u8], &str)]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(128);
+    writer.sequence(|sets| {
+        for (oid, text) in attributes {
+            sets.nested(tag::SET, |set| {
+                set.sequence(|attribute| {
+                    attribute.primitive(tag::OBJECT_IDENTIFIER, oid);
+                    attribute.primitive(tag::UTF8_STRING, text.as_bytes());
+                });
+            });
+        }
+    });
+    writer.into_der()
 }

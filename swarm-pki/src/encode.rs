@@ -1,38 +1,18 @@
 //! Signed X.509 structures to DER, with issuer and subject bytes exactly as they were given.
 
-use der::asn1::{AnyRef, BitString, OctetString};
-use der::{Decode, Encode, Sequence};
-use spki::AlgorithmIdentifierOwned;
-use x509_cert::Version;
+use const_oid::ObjectIdentifier;
+use der::Encode;
+use der::asn1::OctetString;
 use x509_cert::ext::Extension;
-use x509_cert::serial_number::SerialNumber as X509Serial;
-use x509_cert::time::{Time, Validity as X509Validity};
 
+use crate::asn1::{Writer, tag};
 use crate::key::{SignError, Signer};
-use crate::{Certificate, SerialNumber, Timestamp, Validity};
+use crate::{Certificate, SerialNumber, Validity};
 
-#[derive(Sequence)]
-struct TbsCertificate<'a> {
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    version: Version,
-    serial: X509Serial,
-    signature: AlgorithmIdentifierOwned,
-    issuer: AnyRef<'a>,
-    validity: X509Validity,
-    subject: AnyRef<'a>,
-    spki: AnyRef<'a>,
-    #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
-    extensions: Vec<Extension>,
-}
+/// Room for a certificate with a few names, so that its buffer does not grow.
+const USUAL_CERTIFICATE: usize = 1_024;
 
-#[derive(Sequence)]
-struct Signed<'a> {
-    tbs: AnyRef<'a>,
-    algorithm: AlgorithmIdentifierOwned,
-    signature: BitString,
-}
-
-/// Everything of a certificate but its signature.
+/// Everything of a certificate but its extensions and its signature.
 pub(crate) struct CertificateFields<'a> {
     pub(crate) serial: SerialNumber,
     /// DER of the issuer's name.
@@ -42,25 +22,30 @@ pub(crate) struct CertificateFields<'a> {
     pub(crate) subject: &'a [u8],
     /// DER of the SubjectPublicKeyInfo.
     pub(crate) spki: &'a [u8],
-    pub(crate) extensions: Vec<Extension>,
 }
 
 impl CertificateFields<'_> {
-    pub(crate) fn sign(self, signer: &dyn Signer) -> Result<Certificate, SignError> {
-        let tbs = TbsCertificate {
-            version: Version::V3,
-            serial: self.serial.to_x509(),
-            signature: signer.public_key().algorithm().signature_algorithm(),
-            issuer: AnyRef::from_der(self.issuer).map_err(SignError::new)?,
-            validity: X509Validity::new(
-                x509_time(self.validity.not_before),
-                x509_time(self.validity.not_after),
-            ),
-            subject: AnyRef::from_der(self.subject).map_err(SignError::new)?,
-            spki: AnyRef::from_der(self.spki).map_err(SignError::new)?,
-            extensions: self.extensions,
-        };
-        let der = sign(&tbs.to_der().map_err(SignError::new)?, signer)?;
+    /// Signs a certificate with the extensions that `extensions` writes.
+    pub(crate) fn sign(
+        self,
+        signer: &dyn Signer,
+        extensions: impl FnOnce(&mut Writer),
+    ) -> Result<Certificate, SignError> {
+        let mut writer = Writer::with_capacity(USUAL_CERTIFICATE);
+        writer.sequence(|tbs| {
+            tbs.nested(tag::context(0), |version| version.integer(&[2]));
+            tbs.integer(self.serial.as_bytes());
+            tbs.raw(signer.public_key().algorithm().signature_algorithm_der());
+            tbs.raw(self.issuer);
+            tbs.sequence(|validity| {
+                validity.time(self.validity.not_before);
+                validity.time(self.validity.not_after);
+            });
+            tbs.raw(self.subject);
+            tbs.raw(self.spki);
+            tbs.nested(tag::context(3), |wrapped| wrapped.sequence(extensions));
+        });
+        let der = sign(&writer.into_der(), signer)?;
         Certificate::from_der(&der).map_err(SignError::new)
     }
 }
@@ -68,33 +53,17 @@ impl CertificateFields<'_> {
 /// Signs a DER value and wraps it as `SEQUENCE { value, algorithm, signature }`.
 pub(crate) fn sign(tbs: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
     let signature = signer.sign(tbs)?;
-    Signed {
-        tbs: AnyRef::from_der(tbs).map_err(SignError::new)?,
-        algorithm: signer.public_key().algorithm().signature_algorithm(),
-        signature: BitString::from_bytes(&signature).map_err(SignError::new)?,
-    }
-    .to_der()
-    .map_err(SignError::new)
-}
-
-/// UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5).
-pub(crate) fn x509_time(time: Timestamp) -> Time {
-    use der::asn1::{GeneralizedTime, UtcTime};
-    let since_epoch = std::time::Duration::from_secs(time.as_unix());
-    match UtcTime::from_unix_duration(since_epoch) {
-        Ok(utc) => Time::UtcTime(utc),
-        Err(_) => Time::GeneralTime(
-            GeneralizedTime::from_unix_duration(since_epoch).expect("a time up to the year 9999"),
-        ),
-    }
+    let mut writer = Writer::with_capacity(tbs.len() + signature.len() + 32);
+    writer.sequence(|signed| {
+        signed.raw(tbs);
+        signed.raw(signer.public_key().algorithm().signature_algorithm_der());
+        signed.octets(&signature);
+    });
+    Ok(writer.into_der())
 }
 
 /// Makes an extension of a value that der can encode.
-pub(crate) fn extension(
-    oid: const_oid::ObjectIdentifier,
-    critical: bool,
-    value: &impl Encode,
-) -> Extension {
+pub(crate) fn extension(oid: ObjectIdentifier, critical: bool, value: &impl Encode) -> Extension {
     let der = value.to_der().expect("a small value of this crate's own");
     Extension {
         extn_id: oid,

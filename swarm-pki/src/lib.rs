@@ -101,6 +101,7 @@
 
 #[cfg(any(feature = "enroll", feature = "front"))]
 mod admission;
+mod asn1;
 mod authority;
 mod certificate;
 mod encode;

@@ -3,19 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use const_oid::AssociatedOid;
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
     ID_CE_SUBJECT_KEY_IDENTIFIER,
 };
-use der::asn1::OctetString;
 use serde::{Deserialize, Serialize};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
-};
 
-use crate::encode::extension;
+use crate::asn1::{Writer, tag};
 use crate::{Timestamp, Usage};
 
 const HOUR: u64 = 3_600;
@@ -118,59 +112,62 @@ pub(crate) mod seconds {
     }
 }
 
-/// The extensions of an authority: CA with a path length, keyCertSign and cRLSign, key ids.
+/// Writes the extensions of an authority: CA with a path length, keyCertSign and cRLSign, key ids.
 ///
 /// No name constraints: webpki refuses every leaf with a URI SAN below one on URIs.
-pub(crate) fn authority_extensions(
+pub(crate) fn write_authority_extensions(
+    writer: &mut Writer,
     subject_key_id: &[u8],
     authority_key_id: &[u8],
     path_length: u8,
-) -> Vec<Extension> {
-    let constraints = BasicConstraints {
-        ca: true,
-        path_len_constraint: Some(path_length),
-    };
-    let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
-    vec![
-        extension(ID_CE_BASIC_CONSTRAINTS, true, &constraints),
-        extension(ID_CE_KEY_USAGE, true, &usage),
-        subject_key_identifier(subject_key_id),
-        authority_key_identifier(authority_key_id),
-    ]
+) {
+    writer.extension(ID_CE_BASIC_CONSTRAINTS.as_bytes(), true, |value| {
+        value.sequence(|fields| {
+            fields.primitive(tag::BOOLEAN, &[0xff]);
+            fields.integer(&[path_length]);
+        });
+    });
+    // keyCertSign and cRLSign: bits 5 and 6, one bit unused.
+    writer.extension(ID_CE_KEY_USAGE.as_bytes(), true, |value| {
+        value.primitive(tag::BIT_STRING, &[1, 0b0000_0110]);
+    });
+    write_key_ids(writer, subject_key_id, authority_key_id);
 }
 
-/// The extensions that every node and service certificate has, whoever it is for.
-pub(crate) fn leaf_extensions(
+/// Writes the extensions that every node and service certificate has, whoever it is for.
+pub(crate) fn write_leaf_extensions(
+    writer: &mut Writer,
     usages: &BTreeSet<Usage>,
     subject_key_id: &[u8],
     authority_key_id: &[u8],
-) -> Vec<Extension> {
-    let constraints = BasicConstraints {
-        ca: false,
-        path_len_constraint: None,
-    };
-    let usage = KeyUsage(KeyUsages::DigitalSignature.into());
-    let purposes = ExtendedKeyUsage(usages.iter().map(|usage| usage.oid()).collect());
-    vec![
-        extension(ID_CE_BASIC_CONSTRAINTS, true, &constraints),
-        extension(ID_CE_KEY_USAGE, true, &usage),
-        extension(ID_CE_EXT_KEY_USAGE, false, &purposes),
-        subject_key_identifier(subject_key_id),
-        authority_key_identifier(authority_key_id),
-    ]
+) {
+    writer.extension(ID_CE_BASIC_CONSTRAINTS.as_bytes(), true, |value| {
+        value.sequence(|_| {});
+    });
+    // digitalSignature: bit 0, seven bits unused.
+    writer.extension(ID_CE_KEY_USAGE.as_bytes(), true, |value| {
+        value.primitive(tag::BIT_STRING, &[7, 0b1000_0000]);
+    });
+    writer.extension(ID_CE_EXT_KEY_USAGE.as_bytes(), false, |value| {
+        value.sequence(|purposes| {
+            for usage in usages {
+                purposes.primitive(tag::OBJECT_IDENTIFIER, usage.oid().as_bytes());
+            }
+        });
+    });
+    write_key_ids(writer, subject_key_id, authority_key_id);
 }
 
-fn subject_key_identifier(id: &[u8]) -> Extension {
-    let value = OctetString::new(id).expect("a key identifier is short");
-    extension(ID_CE_SUBJECT_KEY_IDENTIFIER, false, &value)
+fn write_key_ids(writer: &mut Writer, subject: &[u8], authority: &[u8]) {
+    writer.extension(ID_CE_SUBJECT_KEY_IDENTIFIER.as_bytes(), false, |value| {
+        value.primitive(tag::OCTET_STRING, subject);
+    });
+    write_authority_key_identifier(writer, authority);
 }
 
 /// Names the issuer's own subject key identifier, in certificates and CRLs alike.
-pub(crate) fn authority_key_identifier(id: &[u8]) -> Extension {
-    let value = AuthorityKeyIdentifier {
-        key_identifier: Some(OctetString::new(id).expect("a key identifier is short")),
-        ..Default::default()
-    };
-    debug_assert_eq!(AuthorityKeyIdentifier::OID, ID_CE_AUTHORITY_KEY_IDENTIFIER);
-    extension(ID_CE_AUTHORITY_KEY_IDENTIFIER, false, &value)
+pub(crate) fn write_authority_key_identifier(writer: &mut Writer, id: &[u8]) {
+    writer.extension(ID_CE_AUTHORITY_KEY_IDENTIFIER.as_bytes(), false, |value| {
+        value.sequence(|fields| fields.primitive(tag::implicit(0), id));
+    });
 }

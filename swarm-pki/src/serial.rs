@@ -64,11 +64,6 @@ impl SerialNumber {
             _ => Err(SerialError),
         }
     }
-
-    pub(crate) fn to_x509(self) -> x509_cert::serial_number::SerialNumber {
-        x509_cert::serial_number::SerialNumber::new(self.as_bytes())
-            .expect("at most 20 octets with the sign")
-    }
 }
 
 impl fmt::Display for SerialNumber {

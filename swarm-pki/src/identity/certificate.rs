@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use der::Decode;
-
 use super::leaf::read_leaf;
 use super::{IdentityError, NodeIdentity};
-use crate::{Certificate, CertificateError, NodeId, SpiffeId};
+use crate::certificate::Extensions;
+use crate::{Certificate, NodeId, SpiffeId};
 
 /// A certificate that is a node certificate in every respect its bytes can show: one SPIFFE URI,
 /// only DNS and IP names beside it, the swarm extension, the usages of a node, no authority.
@@ -24,12 +23,20 @@ impl NodeCertificate {
     /// # Errors
     /// [`IdentityError`] names what is missing or too much.
     pub fn from_der(der: &[u8]) -> Result<Self, IdentityError> {
-        let (certificate, x509) = Certificate::parse(der)?;
-        let identity = read_identity(&certificate, &x509)?;
+        let (certificate, extensions) = Certificate::parse(der)?;
+        let identity = read_identity(&certificate, &extensions)?;
         Ok(Self {
             certificate,
             identity: identity.into(),
         })
+    }
+
+    /// Puts a certificate and what it was just made to say together.
+    pub(crate) fn issued(certificate: Certificate, identity: NodeIdentity) -> Self {
+        Self {
+            certificate,
+            identity: identity.into(),
+        }
     }
 
     /// Parses one PEM block `CERTIFICATE`, strictly.
@@ -59,9 +66,8 @@ impl NodeCertificate {
 impl TryFrom<&Certificate> for NodeCertificate {
     type Error = IdentityError;
     fn try_from(certificate: &Certificate) -> Result<Self, IdentityError> {
-        let x509 = x509_cert::Certificate::from_der(certificate.der())
-            .map_err(|_| CertificateError::Malformed)?;
-        let identity = read_identity(certificate, &x509)?;
+        let extensions = certificate.extensions()?;
+        let identity = read_identity(certificate, &extensions)?;
         Ok(Self {
             certificate: certificate.clone(),
             identity: identity.into(),
@@ -88,9 +94,9 @@ impl fmt::Debug for NodeCertificate {
 
 fn read_identity(
     certificate: &Certificate,
-    x509: &x509_cert::Certificate,
+    extensions: &Extensions<'_>,
 ) -> Result<NodeIdentity, IdentityError> {
-    let leaf = read_leaf(certificate, x509)?;
+    let leaf = read_leaf(certificate, extensions)?;
     let extension = leaf
         .swarm_extension
         .ok_or(IdentityError::Missing("the identity extension"))?;

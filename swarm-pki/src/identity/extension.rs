@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use der::asn1::{OctetStringRef, Utf8StringRef};
-use der::{Decode, Reader, Sequence, SliceReader};
+use der::asn1::OctetString;
 use x509_cert::ext::Extension;
 
 use super::{IdentityError, MAX_ROLES, SWARM_EXTENSION};
 use crate::Role;
-use crate::encode::extension;
+use crate::asn1::{Malformed, Reader, Writer, tag};
 
 /// The version of the extension's content that this crate writes and reads.
 const EXTENSION_VERSION: u8 = 1;
@@ -28,67 +27,69 @@ pub(crate) struct SwarmExtension {
     pub(crate) roles: BTreeSet<Role>,
 }
 
-#[derive(Sequence)]
-struct SwarmExtensionDer<'a> {
-    version: u8,
-    wireguard_public_key: &'a OctetStringRef,
-    roles: Vec<Utf8StringRef<'a>>,
+pub(super) fn write_swarm_extension(
+    writer: &mut Writer,
+    wireguard_public_key: &[u8; 32],
+    roles: &BTreeSet<Role>,
+) {
+    writer.sequence(|fields| {
+        fields.integer(&[EXTENSION_VERSION]);
+        fields.primitive(tag::OCTET_STRING, wireguard_public_key);
+        fields.sequence(|list| {
+            for role in roles {
+                list.primitive(tag::UTF8_STRING, role.as_str().as_bytes());
+            }
+        });
+    });
 }
 
 impl SwarmExtension {
     pub(crate) fn to_extension(&self) -> Extension {
-        let value = SwarmExtensionDer {
-            version: EXTENSION_VERSION,
-            wireguard_public_key: OctetStringRef::new(&self.wireguard_public_key)
-                .expect("32 bytes"),
-            roles: self
-                .roles
-                .iter()
-                .map(|role| Utf8StringRef::new(role.as_str()).expect("a role is short"))
-                .collect(),
-        };
-        extension(SWARM_EXTENSION, false, &value)
+        let mut writer = Writer::with_capacity(128);
+        write_swarm_extension(&mut writer, &self.wireguard_public_key, &self.roles);
+        Extension {
+            extn_id: SWARM_EXTENSION,
+            critical: false,
+            extn_value: OctetString::new(writer.into_der()).expect("below der's limit"),
+        }
     }
 
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, IdentityError> {
-        let mut reader = SliceReader::new(der)?;
-        let content = reader.sequence(|fields| {
-            let version = u8::decode(fields)?;
-            if version != EXTENSION_VERSION {
-                return Err(IdentityError::UnsupportedVersion(version));
-            }
-            let key = <&OctetStringRef>::decode(fields)?;
-            let wireguard_public_key = key
-                .as_bytes()
-                .try_into()
-                .map_err(|_| IdentityError::WireguardKey)?;
-            if wireguard_public_key == [0; 32] {
-                return Err(IdentityError::WireguardKey);
-            }
-            let mut roles = BTreeSet::new();
-            fields.sequence(|list| {
-                while !list.is_finished() {
-                    let role: Role = Utf8StringRef::decode(list)?.as_str().parse()?;
-                    if roles.len() == MAX_ROLES {
-                        return Err(IdentityError::TooMany {
-                            what: "roles",
-                            most: MAX_ROLES,
-                        });
-                    }
-                    if roles.last().is_some_and(|last| *last >= role) {
-                        return Err(IdentityError::Order("roles"));
-                    }
-                    roles.insert(role);
-                }
-                Ok(())
-            })?;
-            Ok(Self {
-                wireguard_public_key,
-                roles,
-            })
-        })?;
+        let mut reader = Reader::new(der);
+        let mut fields = reader.nested(tag::SEQUENCE)?;
         reader.finish()?;
-        Ok(content)
+        let version = u8::try_from(fields.unsigned()?).map_err(|_| Malformed)?;
+        if version != EXTENSION_VERSION {
+            return Err(IdentityError::UnsupportedVersion(version));
+        }
+        let wireguard_public_key = fields
+            .content(tag::OCTET_STRING)?
+            .try_into()
+            .map_err(|_| IdentityError::WireguardKey)?;
+        if wireguard_public_key == [0; 32] {
+            return Err(IdentityError::WireguardKey);
+        }
+        let mut roles = BTreeSet::new();
+        let mut list = fields.nested(tag::SEQUENCE)?;
+        fields.finish()?;
+        while !list.is_empty() {
+            let text = list.content(tag::UTF8_STRING)?;
+            let role: Role = std::str::from_utf8(text).map_err(|_| Malformed)?.parse()?;
+            if roles.len() == MAX_ROLES {
+                return Err(IdentityError::TooMany {
+                    what: "roles",
+                    most: MAX_ROLES,
+                });
+            }
+            if roles.last().is_some_and(|last| *last >= role) {
+                return Err(IdentityError::Order("roles"));
+            }
+            roles.insert(role);
+        }
+        Ok(Self {
+            wireguard_public_key,
+            roles,
+        })
     }
 }
 
@@ -99,17 +100,17 @@ mod tests {
     use super::*;
 
     fn content(key: &[u8], roles: &[&str], version: u8) -> Vec<u8> {
-        use der::Encode;
-        SwarmExtensionDer {
-            version,
-            wireguard_public_key: OctetStringRef::new(key).unwrap(),
-            roles: roles
-                .iter()
-                .map(|role| Utf8StringRef::new(*role).unwrap())
-                .collect(),
-        }
-        .to_der()
-        .unwrap()
+        let mut writer = Writer::with_capacity(128);
+        writer.sequence(|fields| {
+            fields.integer(&[version]);
+            fields.primitive(tag::OCTET_STRING, key);
+            fields.sequence(|list| {
+                for role in roles {
+                    list.primitive(tag::UTF8_STRING, role.as_bytes());
+                }
+            });
+        });
+        writer.into_der()
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub use node::NodeIdentity;
 pub use service::{ServiceCertificate, ServiceIdentity};
 pub use usage::Usage;
 
+use crate::asn1::Malformed;
 use crate::{CertificateError, NameError};
 
 /// The extension that carries WireGuard key and roles: 2.25.1398231629, the bytes `SWRM` as an
@@ -83,8 +84,8 @@ pub enum IdentityError {
     UnknownCriticalExtension(String),
 }
 
-impl From<der::Error> for IdentityError {
-    fn from(_: der::Error) -> Self {
+impl From<Malformed> for IdentityError {
+    fn from(_: Malformed) -> Self {
         Self::Malformed("identity extension")
     }
 }

@@ -1,58 +1,83 @@
 //! The subject alternative name: one SPIFFE URI, DNS names and addresses beside it.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
-use der::asn1::{Ia5String, OctetString};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 
 use super::{IdentityError, MAX_ADDRESSES, MAX_DNS_NAMES};
 use crate::DnsName;
-use crate::encode::extension;
+use crate::asn1::{Reader, Writer, tag};
 
-pub(super) fn subject_alternative_name(
+// The alternatives of a GeneralName (RFC 5280 §4.2.1.6).
+const DNS_NAME: u8 = tag::implicit(2);
+const URI: u8 = tag::implicit(6);
+const IP_ADDRESS: u8 = tag::implicit(7);
+
+pub(super) fn write_subject_alternative_name(
+    writer: &mut Writer,
     uri: &str,
     dns: &[DnsName],
     addresses: &[IpAddr],
-) -> Extension {
-    let ia5 = |text: &str| Ia5String::new(text).expect("names are ASCII");
-    let mut names = vec![GeneralName::UniformResourceIdentifier(ia5(uri))];
-    names.extend(
-        dns.iter()
-            .map(|name| GeneralName::DnsName(ia5(name.as_str()))),
-    );
-    names.extend(addresses.iter().map(|address| {
-        let octets = match address {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        };
-        GeneralName::IpAddress(OctetString::new(octets).expect("an address is short"))
-    }));
-    extension(ID_CE_SUBJECT_ALT_NAME, false, &SubjectAltName(names))
+) {
+    writer.extension(ID_CE_SUBJECT_ALT_NAME.as_bytes(), false, |value| {
+        value.sequence(|names| {
+            names.primitive(URI, uri.as_bytes());
+            for name in dns {
+                names.primitive(DNS_NAME, name.as_str().as_bytes());
+            }
+            for address in addresses {
+                match address {
+                    IpAddr::V4(v4) => names.primitive(IP_ADDRESS, &v4.octets()),
+                    IpAddr::V6(v6) => names.primitive(IP_ADDRESS, &v6.octets()),
+                }
+            }
+        });
+    });
 }
 
 /// The one URI, the DNS names and the addresses.
 pub(super) type Names<'a> = (&'a str, Vec<DnsName>, Vec<IpAddr>);
 
-pub(super) fn read_names(names: &[GeneralName]) -> Result<Names<'_>, IdentityError> {
-    let mut uris = Vec::new();
-    let mut dns = Vec::new();
+/// Reads the content of a subject alternative name.
+pub(super) fn read_names(content: &[u8]) -> Result<Names<'_>, IdentityError> {
+    let malformed = |_| IdentityError::Malformed("subject alternative name");
+    let mut value = Reader::new(content);
+    let mut names = value.nested(tag::SEQUENCE).map_err(malformed)?;
+    value.finish().map_err(malformed)?;
+    let mut uris = 0;
+    let mut uri = "";
+    let mut dns: Vec<DnsName> = Vec::new();
     let mut addresses = Vec::new();
-    for name in names {
-        match name {
-            GeneralName::UniformResourceIdentifier(uri) => uris.push(uri.as_str()),
-            GeneralName::DnsName(name) => dns.push(name.as_str().parse::<DnsName>()?),
-            GeneralName::IpAddress(octets) => addresses.push(read_address(octets.as_bytes())?),
+    while !names.is_empty() {
+        let name = names.any().map_err(malformed)?;
+        let content = names.bytes(name.content);
+        // IA5 is ASCII: what is not has no place in a name of ours.
+        let text = || {
+            std::str::from_utf8(content)
+                .ok()
+                .filter(|text| text.is_ascii())
+                .ok_or(IdentityError::Malformed("subject alternative name"))
+        };
+        match name.tag {
+            URI => {
+                uris += 1;
+                uri = text()?;
+            }
+            DNS_NAME if dns.len() < MAX_DNS_NAMES => dns.push(text()?.parse()?),
+            IP_ADDRESS if addresses.len() < MAX_ADDRESSES => addresses.push(read_address(content)?),
+            DNS_NAME => return Err(too_many("DNS names", MAX_DNS_NAMES)),
+            IP_ADDRESS => return Err(too_many("addresses", MAX_ADDRESSES)),
             _ => return Err(IdentityError::UnsupportedName),
         }
     }
-    let [uri] = uris.as_slice() else {
-        return Err(IdentityError::UriNames(uris.len()));
-    };
+    if uris != 1 {
+        return Err(IdentityError::UriNames(uris));
+    }
     Ok((uri, dns, addresses))
+}
+
+fn too_many(what: &'static str, most: usize) -> IdentityError {
+    IdentityError::TooMany { what, most }
 }
 
 fn read_address(octets: &[u8]) -> Result<IpAddr, IdentityError> {
@@ -73,11 +98,16 @@ pub(super) fn check_names(dns: &[DnsName], addresses: &[IpAddr]) -> Result<(), I
     check_list("addresses", addresses, MAX_ADDRESSES)
 }
 
-fn check_list<T: Ord>(what: &'static str, list: &[T], most: usize) -> Result<(), IdentityError> {
+fn check_list<T: PartialEq>(
+    what: &'static str,
+    list: &[T],
+    most: usize,
+) -> Result<(), IdentityError> {
     if list.len() > most {
-        return Err(IdentityError::TooMany { what, most });
+        return Err(too_many(what, most));
     }
-    if list.iter().collect::<BTreeSet<_>>().len() != list.len() {
+    // So few that comparing each with each is quicker than sorting.
+    if (1..list.len()).any(|index| list[..index].contains(&list[index])) {
         return Err(IdentityError::Order(what));
     }
     Ok(())
@@ -85,8 +115,11 @@ fn check_list<T: Ord>(what: &'static str, list: &[T], most: usize) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use der::Decode;
+    use der::Encode;
+    use der::asn1::{Ia5String, OctetString};
     use proptest::prelude::*;
+    use x509_cert::ext::pkix::SubjectAltName;
+    use x509_cert::ext::pkix::name::GeneralName;
 
     use super::*;
     use crate::NodeIdentity;
@@ -95,27 +128,29 @@ mod tests {
     #[test]
     fn other_names_than_a_nodes_are_refused() {
         let ia5 = |text: &str| Ia5String::new(text).unwrap();
-        let uri = |text: &str| GeneralName::UniformResourceIdentifier(ia5(text));
-        let own = || uri("spiffe://testers/node/edge1");
-        assert!(read_names(&[own(), GeneralName::DnsName(ia5("edge1.test"))]).is_ok());
-        assert_eq!(read_names(&[]), Err(IdentityError::UriNames(0)));
-        assert_eq!(read_names(&[own(), own()]), Err(IdentityError::UriNames(2)));
+        let own = || GeneralName::UniformResourceIdentifier(ia5("spiffe://testers/node/edge1"));
+        let read = |names: &[GeneralName]| {
+            let der = SubjectAltName(names.to_vec()).to_der().unwrap();
+            read_names(&der).map(|(uri, dns, _)| (uri.to_owned(), dns.len()))
+        };
+        assert!(read(&[own(), GeneralName::DnsName(ia5("edge1.test"))]).is_ok());
+        assert_eq!(read(&[]), Err(IdentityError::UriNames(0)));
+        assert_eq!(read(&[own(), own()]), Err(IdentityError::UriNames(2)));
         let mail = GeneralName::Rfc822Name(ia5("a@b.example"));
-        assert_eq!(
-            read_names(&[own(), mail]),
-            Err(IdentityError::UnsupportedName)
-        );
+        assert_eq!(read(&[own(), mail]), Err(IdentityError::UnsupportedName));
         for dns in ["*.test", "EDGE1.test", "edge1.test."] {
             let names = [own(), GeneralName::DnsName(ia5(dns))];
-            assert!(
-                matches!(read_names(&names), Err(IdentityError::Name(_))),
-                "{dns}"
-            );
+            assert!(matches!(read(&names), Err(IdentityError::Name(_))), "{dns}");
         }
         let short = GeneralName::IpAddress(OctetString::new(vec![10, 0, 0]).unwrap());
         assert!(matches!(
-            read_names(&[own(), short]),
+            read(&[own(), short]),
             Err(IdentityError::Malformed(_))
+        ));
+        let many = (0..=MAX_DNS_NAMES).map(|n| GeneralName::DnsName(ia5(&format!("n{n}.test"))));
+        assert!(matches!(
+            read(&many.collect::<Vec<_>>()),
+            Err(IdentityError::TooMany { .. })
         ));
     }
 
@@ -132,15 +167,20 @@ mod tests {
             identity.roles = roles.iter().map(|role| role.parse().unwrap()).collect();
             identity.addresses = v4.into_iter().map(IpAddr::from).collect();
             identity.addresses.extend(v6.into_iter().map(IpAddr::from));
-            let [san, extension] = identity.to_extensions();
-            let names = SubjectAltName::from_der(san.extn_value.as_bytes()).unwrap();
-            let (spiffe, dns, addresses) = read_names(&names.0).unwrap();
-            prop_assert_eq!(spiffe, identity.spiffe_id().to_string());
+            let mut writer = Writer::with_capacity(512);
+            identity.write_extensions(&mut writer);
+            let der = writer.into_der();
+            let mut reader = Reader::new(&der);
+            let (_, _, san) = reader.extension().unwrap();
+            let (uri, dns, addresses) = read_names(san).unwrap();
+            prop_assert_eq!(uri, identity.spiffe_id().to_string());
             prop_assert_eq!(dns, identity.dns);
             prop_assert_eq!(addresses, identity.addresses);
-            let read = SwarmExtension::from_der(extension.extn_value.as_bytes()).unwrap();
+            let (_, _, extension) = reader.extension().unwrap();
+            let read = SwarmExtension::from_der(extension).unwrap();
             prop_assert_eq!(read.roles, identity.roles);
             prop_assert_eq!(read.wireguard_public_key, identity.wireguard_public_key);
+            prop_assert!(reader.finish().is_ok());
         }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use x509_cert::ext::Extension;
-
-use super::names::{check_names, subject_alternative_name};
+use super::extension::write_swarm_extension;
+use super::names::{check_names, write_subject_alternative_name};
 use super::usage::check_usages;
-use super::{IdentityError, MAX_ROLES, SwarmExtension, Usage};
+use super::{IdentityError, MAX_ROLES, SWARM_EXTENSION, Usage};
+use crate::asn1::Writer;
 use crate::{DnsName, NodeId, Role, SpiffeId, SwarmName};
 
 /// Who a node is: all that its certificate says about it.
@@ -76,16 +76,13 @@ impl NodeIdentity {
         Ok(())
     }
 
-    /// Returns the subject alternative name and the swarm extension.
-    pub(crate) fn to_extensions(&self) -> [Extension; 2] {
-        [
-            subject_alternative_name(&self.spiffe_id().to_string(), &self.dns, &self.addresses),
-            SwarmExtension {
-                wireguard_public_key: self.wireguard_public_key,
-                roles: self.roles.clone(),
-            }
-            .to_extension(),
-        ]
+    /// Writes the subject alternative name and the swarm extension.
+    pub(crate) fn write_extensions(&self, writer: &mut Writer) {
+        let uri = self.spiffe_id().to_string();
+        write_subject_alternative_name(writer, &uri, &self.dns, &self.addresses);
+        writer.extension(SWARM_EXTENSION.as_bytes(), false, |value| {
+            write_swarm_extension(value, &self.wireguard_public_key, &self.roles);
+        });
     }
 }
 

@@ -5,14 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use der::Decode;
-use x509_cert::ext::Extension;
-
 use super::leaf::read_leaf;
-use super::names::{check_names, subject_alternative_name};
+use super::names::{check_names, write_subject_alternative_name};
 use super::usage::check_usages;
 use super::{IdentityError, Usage};
-use crate::{Certificate, CertificateError, DnsName, ServiceName, ServiceSpiffeId, SwarmName};
+use crate::asn1::Writer;
+use crate::certificate::Extensions;
+use crate::{Certificate, DnsName, ServiceName, ServiceSpiffeId, SwarmName};
 
 /// What a service is: all that its certificate says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +53,10 @@ impl ServiceIdentity {
         check_usages(&self.usages)
     }
 
-    /// Returns the subject alternative name.
-    pub(crate) fn to_extension(&self) -> Extension {
-        subject_alternative_name(&self.spiffe_id().to_string(), &self.dns, &self.addresses)
+    /// Writes the subject alternative name.
+    pub(crate) fn write_extensions(&self, writer: &mut Writer) {
+        let uri = self.spiffe_id().to_string();
+        write_subject_alternative_name(writer, &uri, &self.dns, &self.addresses);
     }
 }
 
@@ -76,8 +76,8 @@ impl ServiceCertificate {
     /// # Errors
     /// [`IdentityError`] names what is missing or too much.
     pub fn from_der(der: &[u8]) -> Result<Self, IdentityError> {
-        let (certificate, x509) = Certificate::parse(der)?;
-        Self::read(certificate, &x509)
+        let (certificate, extensions) = Certificate::parse(der)?;
+        Self::read(certificate, &extensions)
     }
 
     /// Parses one PEM block `CERTIFICATE`, strictly.
@@ -103,11 +103,8 @@ impl ServiceCertificate {
         &self.identity.name
     }
 
-    fn read(
-        certificate: Certificate,
-        x509: &x509_cert::Certificate,
-    ) -> Result<Self, IdentityError> {
-        let leaf = read_leaf(&certificate, x509)?;
+    fn read(certificate: Certificate, extensions: &Extensions<'_>) -> Result<Self, IdentityError> {
+        let leaf = read_leaf(&certificate, extensions)?;
         if leaf.swarm_extension.is_some() {
             return Err(IdentityError::Unexpected(
                 "the identity extension of a node",
@@ -132,9 +129,8 @@ impl ServiceCertificate {
 impl TryFrom<&Certificate> for ServiceCertificate {
     type Error = IdentityError;
     fn try_from(certificate: &Certificate) -> Result<Self, IdentityError> {
-        let x509 = x509_cert::Certificate::from_der(certificate.der())
-            .map_err(|_| CertificateError::Malformed)?;
-        Self::read(certificate.clone(), &x509)
+        let extensions = certificate.extensions()?;
+        Self::read(certificate.clone(), &extensions)
     }
 }
 

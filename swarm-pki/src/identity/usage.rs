@@ -8,6 +8,7 @@ use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use serde::{Deserialize, Serialize};
 
 use super::IdentityError;
+use crate::asn1::{Reader, tag};
 
 /// A side of a TLS connection that a certificate may take: its extended key usage
 /// ([RFC 5280 §4.2.1.12](https://www.rfc-editor.org/rfc/rfc5280#section-4.2.1.12)).
@@ -41,13 +42,20 @@ impl fmt::Display for Usage {
     }
 }
 
-/// Reads the purposes of an extended key usage: TLS server, TLS client or both, none twice.
-pub(super) fn read_usages(purposes: &[ObjectIdentifier]) -> Result<BTreeSet<Usage>, IdentityError> {
+/// Reads the content of an extended key usage: TLS server, TLS client or both, none twice.
+pub(super) fn read_usages(content: &[u8]) -> Result<BTreeSet<Usage>, IdentityError> {
+    let malformed = |_| IdentityError::Malformed("extended key usage");
+    let mut value = Reader::new(content);
+    let mut purposes = value.nested(tag::SEQUENCE).map_err(malformed)?;
+    value.finish().map_err(malformed)?;
     let mut usages = BTreeSet::new();
-    for purpose in purposes {
+    while !purposes.is_empty() {
+        let purpose = purposes
+            .content(tag::OBJECT_IDENTIFIER)
+            .map_err(malformed)?;
         let usage = Usage::ALL
             .into_iter()
-            .find(|usage| usage.oid() == *purpose)
+            .find(|usage| usage.oid().as_bytes() == purpose)
             .ok_or(IdentityError::Usage(
                 "a purpose other than serverAuth and clientAuth",
             ))?;
@@ -72,15 +80,21 @@ mod tests {
 
     #[test]
     fn a_purpose_other_than_tls_or_none_or_one_twice_is_refused() {
-        assert_eq!(
-            read_usages(&[ID_KP_CLIENT_AUTH]),
-            Ok([Usage::Client].into())
-        );
-        assert!(read_usages(&[]).is_err());
+        let read = |purposes: &[ObjectIdentifier]| {
+            let mut writer = crate::asn1::Writer::with_capacity(64);
+            writer.sequence(|list| {
+                for purpose in purposes {
+                    list.primitive(tag::OBJECT_IDENTIFIER, purpose.as_bytes());
+                }
+            });
+            read_usages(&writer.into_der())
+        };
+        assert_eq!(read(&[ID_KP_CLIENT_AUTH]), Ok([Usage::Client].into()));
+        assert!(read(&[]).is_err());
         let mail = const_oid::db::rfc5280::ID_KP_EMAIL_PROTECTION;
-        assert!(read_usages(&[ID_KP_SERVER_AUTH, mail]).is_err());
+        assert!(read(&[ID_KP_SERVER_AUTH, mail]).is_err());
         let any = const_oid::db::rfc5280::ANY_EXTENDED_KEY_USAGE;
-        assert!(read_usages(&[any]).is_err());
-        assert!(read_usages(&[ID_KP_SERVER_AUTH, ID_KP_SERVER_AUTH]).is_err());
+        assert!(read(&[any]).is_err());
+        assert!(read(&[ID_KP_SERVER_AUTH, ID_KP_SERVER_AUTH]).is_err());
     }
 }

@@ -1,16 +1,16 @@
 //! Public keys and their algorithms.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, VerificationAlgorithm,
 };
 use const_oid::ObjectIdentifier;
-use der::asn1::BitStringRef;
-use der::{Decode, Encode};
+use der::Decode;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 use super::{ID_EC_PUBLIC_KEY, ID_ED25519, KeyError, SECP256R1};
@@ -43,6 +43,31 @@ impl KeyAlgorithm {
         }
     }
 
+    const ALL: [Self; 2] = [Self::P256, Self::Ed25519];
+
+    /// Returns the DER of the X.509 signature algorithm.
+    pub(crate) fn signature_algorithm_der(self) -> &'static [u8] {
+        match self {
+            Self::P256 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
+            Self::Ed25519 => &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70],
+        }
+    }
+
+    fn spki_prefix(self) -> &'static [u8] {
+        match self {
+            Self::P256 => &P256_PREFIX,
+            Self::Ed25519 => &ED25519_PREFIX,
+        }
+    }
+
+    /// How long the key's own bytes are.
+    fn raw_length(self) -> usize {
+        match self {
+            Self::P256 => 65,
+            Self::Ed25519 => 32,
+        }
+    }
+
     fn verifier(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::P256 => &ECDSA_P256_SHA256_ASN1,
@@ -60,14 +85,26 @@ impl fmt::Display for KeyAlgorithm {
     }
 }
 
-/// A public key of an accepted algorithm, as the DER of its SubjectPublicKeyInfo.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PublicKey {
+/// A public key of an accepted algorithm, as the DER of its SubjectPublicKeyInfo. Cheap to clone.
+#[derive(Clone)]
+pub struct PublicKey(Arc<Parsed>);
+
+struct Parsed {
     algorithm: KeyAlgorithm,
-    spki: Arc<[u8]>,
-    /// Where in `spki` the key's own bytes (point or Ed25519 key) begin.
-    raw_at: usize,
+    spki: Box<[u8]>,
+    /// Ready to verify: the point was decompressed and checked once.
+    key: ParsedPublicKey,
 }
+
+/// The SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480), up to the point.
+const P256_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// The SubjectPublicKeyInfo of an Ed25519 key (RFC 8410), up to the key.
+const ED25519_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 impl PublicKey {
     /// Parses a DER SubjectPublicKeyInfo: P-256 (uncompressed point) or Ed25519, judged by the
@@ -76,83 +113,86 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Malformed`] and [`KeyError::UnsupportedAlgorithm`].
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
-        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::Malformed)?;
-        let raw_len = match spki.algorithm.oid {
-            ID_ED25519 if spki.algorithm.parameters.is_none() => 32,
-            ID_EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
-                Ok(SECP256R1) => 65,
-                Ok(curve) => return Err(KeyError::UnsupportedAlgorithm(format!("EC {curve}"))),
-                Err(_) => return Err(KeyError::Malformed),
-            },
-            oid => return Err(KeyError::UnsupportedAlgorithm(oid.to_string())),
-        };
-        let raw = spki
-            .subject_public_key
-            .as_bytes()
-            .ok_or(KeyError::Malformed)?;
-        if raw.len() != raw_len {
+        let found = KeyAlgorithm::ALL
+            .into_iter()
+            .find(|algorithm| der.starts_with(algorithm.spki_prefix()));
+        // DER has one form for each key, so all that is accepted begins like this.
+        let algorithm = found.ok_or_else(|| what_else(der))?;
+        let (raw, expected) = (
+            &der[algorithm.spki_prefix().len()..],
+            algorithm.raw_length(),
+        );
+        if raw.len() != expected {
             return Err(KeyError::Malformed);
         }
-        let algorithm = if raw_len == 65 {
-            KeyAlgorithm::P256
-        } else {
-            KeyAlgorithm::Ed25519
-        };
         // A point off the curve is refused here, not at the first signature.
-        UnparsedPublicKey::new(algorithm.verifier(), raw)
-            .parse()
-            .map_err(|_| KeyError::Malformed)?;
-        Ok(Self {
+        let key =
+            ParsedPublicKey::new(algorithm.verifier(), raw).map_err(|_| KeyError::Malformed)?;
+        Ok(Self(Arc::new(Parsed {
             algorithm,
             spki: der.into(),
-            raw_at: der.len() - raw_len,
-        })
+            key,
+        })))
     }
 
     pub(super) fn from_raw(algorithm: KeyAlgorithm, raw: &[u8]) -> Result<Self, KeyError> {
-        let (oid, curve) = match algorithm {
-            KeyAlgorithm::P256 => (ID_EC_PUBLIC_KEY, Some(SECP256R1)),
-            KeyAlgorithm::Ed25519 => (ID_ED25519, None),
-        };
-        let spki = SubjectPublicKeyInfoRef {
-            algorithm: spki::AlgorithmIdentifierRef {
-                oid,
-                parameters: curve.as_ref().map(Into::into),
-            },
-            subject_public_key: BitStringRef::from_bytes(raw).map_err(|_| KeyError::Malformed)?,
-        };
-        let der = spki.to_der().map_err(|_| KeyError::Malformed)?;
-        Ok(Self {
-            algorithm,
-            raw_at: der.len() - raw.len(),
-            spki: der.into(),
-        })
+        Self::from_spki_der(&[algorithm.spki_prefix(), raw].concat())
     }
 
     /// Returns the key's algorithm.
     pub fn algorithm(&self) -> KeyAlgorithm {
-        self.algorithm
+        self.0.algorithm
     }
 
     /// Returns the DER of the SubjectPublicKeyInfo.
     pub fn spki_der(&self) -> &[u8] {
-        &self.spki
+        &self.0.spki
     }
 
     /// Returns the key identifier: the first 20 bytes of the SHA-256 of the key's own bytes
     /// ([RFC 7093](https://www.rfc-editor.org/rfc/rfc7093) method 1).
     pub fn key_id(&self) -> [u8; 20] {
-        let digest = Sha256::digest(&self.spki[self.raw_at..]);
+        let raw = &self.0.spki[self.0.algorithm.spki_prefix().len()..];
+        let digest = digest(&SHA256, raw);
         let mut id = [0; 20];
-        id.copy_from_slice(&digest[..20]);
+        id.copy_from_slice(&digest.as_ref()[..20]);
         id
     }
 
     /// Verifies a signature by this key; ECDSA signatures in their DER form.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.algorithm.verifier(), &self.spki[self.raw_at..])
-            .verify(message, signature)
-            .is_ok()
+        self.0.key.verify_sig(message, signature).is_ok()
+    }
+}
+
+/// Says what a SubjectPublicKeyInfo is that is not accepted.
+fn what_else(der: &[u8]) -> KeyError {
+    let Ok(spki) = SubjectPublicKeyInfoRef::from_der(der) else {
+        return KeyError::Malformed;
+    };
+    match spki.algorithm.oid {
+        ID_ED25519 => KeyError::Malformed,
+        ID_EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
+            Ok(curve) if curve != SECP256R1 => {
+                KeyError::UnsupportedAlgorithm(format!("EC {curve}"))
+            }
+            _ => KeyError::Malformed,
+        },
+        oid => KeyError::UnsupportedAlgorithm(oid.to_string()),
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.spki == other.0.spki
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl Hash for PublicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.spki.hash(state);
     }
 }
 
@@ -161,7 +201,7 @@ impl fmt::Debug for PublicKey {
         write!(
             f,
             "PublicKey({} {})",
-            self.algorithm,
+            self.algorithm(),
             hex::encode(self.key_id())
         )
     }

@@ -39,7 +39,7 @@ impl CertificateRequest {
         };
         let subject = crate::authority::node_name(id, swarm);
         let extensions = [identity.to_extension()];
-        let der = pkcs10::build(signer, subject, &claimed.to_string(), extensions)?;
+        let der = pkcs10::build(signer, &subject, &claimed.to_string(), extensions)?;
         Ok(Self {
             der,
             public_key: signer.public_key().clone(),

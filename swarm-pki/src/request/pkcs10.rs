@@ -75,7 +75,7 @@ impl Pkcs10 {
 /// Writes a request that is signed by the key it is for, and hopes for the name `uri`.
 pub(super) fn build(
     signer: &dyn Signer,
-    subject: Name,
+    subject: &[u8],
     uri: &str,
     more: impl IntoIterator<Item = Extension>,
 ) -> Result<Vec<u8>, SignError> {
@@ -93,7 +93,7 @@ pub(super) fn build(
     let public_key = signer.public_key();
     let info = CertReqInfo {
         version: Version::V1,
-        subject,
+        subject: Name::from_der(subject).map_err(SignError::new)?,
         public_key: SubjectPublicKeyInfoOwned::from_der(public_key.spki_der())
             .map_err(SignError::new)?,
         attributes,

@@ -30,7 +30,7 @@ impl ServiceRequest {
     ) -> Result<Self, SignError> {
         let claimed = ServiceSpiffeId::new(swarm.clone(), name.clone());
         let subject = crate::authority::service_name(name, swarm);
-        let der = pkcs10::build(signer, subject, &claimed.to_string(), [])?;
+        let der = pkcs10::build(signer, &subject, &claimed.to_string(), [])?;
         Ok(Self {
             der,
             public_key: signer.public_key().clone(),

@@ -1,6 +1,7 @@
 //! One authority that is believed, and what it revoked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::key::PublicKey;
 use crate::{Certificate, CrlError, KeyError, Revocation, RevocationList, SerialNumber, Timestamp};
@@ -13,7 +14,7 @@ pub(super) struct Believed {
     pub(super) crl: Option<RevocationList>,
     /// What other lists revoked and the newest one does not mention. A restored backup of an
     /// authority must not bring a stolen node back, in whichever order its lists come.
-    dropped: HashMap<SerialNumber, Revocation>,
+    dropped: Arc<HashMap<SerialNumber, Revocation>>,
 }
 
 impl Believed {
@@ -23,7 +24,7 @@ impl Believed {
             certificate,
             key,
             crl: None,
-            dropped: HashMap::new(),
+            dropped: Arc::default(),
         })
     }
 
@@ -86,14 +87,19 @@ impl Believed {
 
     /// Remembers what `old` revoked and `new` does not mention.
     fn remember(&mut self, old: &RevocationList, new: &RevocationList) {
-        for (serial, revocation) in old.iter() {
-            if new.lookup(&serial).is_none() {
-                let known = self.dropped.entry(serial).or_insert(revocation);
-                if (revocation.at, revocation.reason.as_str()) < (known.at, known.reason.as_str()) {
-                    *known = revocation;
-                }
+        for (serial, revocation) in old.missing_from(new) {
+            let known = Arc::make_mut(&mut self.dropped)
+                .entry(serial)
+                .or_insert(revocation);
+            if (revocation.at, revocation.reason.as_str()) < (known.at, known.reason.as_str()) {
+                *known = revocation;
             }
         }
+    }
+
+    /// How much of older lists is remembered.
+    pub(super) fn dropped(&self) -> usize {
+        self.dropped.len()
     }
 
     /// Returns when its newest list was made.

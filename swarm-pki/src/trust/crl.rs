@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Trust;
 use super::authority::Believed;
-use crate::Timestamp;
+use crate::{RevocationList, Timestamp};
 
 /// What an expired revocation list means for those whom it might have named.
 ///
@@ -87,6 +87,16 @@ impl Trust {
             Some(next_update) if now <= next_update => CrlState::Fresh,
             Some(next_update) if self.crl_expiry.accepts(next_update, now) => CrlState::Overdue,
             Some(_) => CrlState::Lapsed,
+        }
+    }
+
+    /// Returns from when on the list counts no longer; `None`: it counts for ever.
+    pub(super) fn lapse(&self, crl: &RevocationList) -> Option<Timestamp> {
+        let second = Duration::from_secs(1);
+        match self.crl_expiry {
+            CrlExpiry::Warn => None,
+            CrlExpiry::Grace(grace) => Some(crl.next_update() + grace + second),
+            CrlExpiry::Refuse => Some(crl.next_update() + second),
         }
     }
 

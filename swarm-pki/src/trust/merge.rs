@@ -1,11 +1,17 @@
 //! The union with a bundle: every entry is verified by itself.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
 
+use super::authority::Believed;
 use super::change::{Refusal, RefusalReason, TrustChanges};
+use super::roster::Settled;
 use super::verify::{check_signature, check_validity};
 use super::{MAX_ISSUERS, Trust, TrustBundle, VerifyError};
-use crate::{Certificate, Fingerprint, NodeCertificate, RevocationList, Timestamp};
+use crate::{Certificate, Fingerprint, NodeCertificate, NodeId, RevocationList, Timestamp};
 
 /// How many valid certificates of one node are remembered, newest first.
 const MAX_CERTIFICATES_PER_NODE: usize = 8;
@@ -21,6 +27,7 @@ impl Trust {
     /// that are known already cost nothing.
     pub fn merge(&mut self, bundle: &TrustBundle, now: Timestamp) -> TrustChanges {
         let mut changes = TrustChanges::default();
+        let dropped = self.dropped();
         let roots: Vec<_> = self.roots().cloned().collect();
         let issuers: Vec<_> = self.issuers().cloned().collect();
         changes.refused = self.merge_roots(bundle, now);
@@ -46,14 +53,46 @@ impl Trust {
         let counting: Vec<_> = self.roots().cloned().collect();
         changes.roots_retired = missing_from(&counting, roots.iter());
         changes.issuers_added = missing_from(&issuers, self.issuers());
-        let effective = self.effective(now);
-        for node in &bundle.nodes {
-            if let Err(reason) = self.merge_node(node, effective) {
-                changes.refused.push(Refusal::of(node, reason.into()));
+        if !changes.is_empty() || self.dropped() != dropped {
+            self.settled = Settled::default();
+        }
+        let newcomers = self.merge_nodes(&bundle.nodes, self.effective(now), &mut changes);
+        self.follow(now, newcomers, &mut changes);
+        changes
+    }
+
+    /// How much of older lists is remembered; it only grows.
+    fn dropped(&self) -> usize {
+        let roots = self.roots.iter().map(|root| &root.authority);
+        roots.chain(&self.issuers).map(Believed::dropped).sum()
+    }
+
+    /// Verifies the node certificates that are not known yet, on all processors, and takes them in
+    /// their order; returns whose they are.
+    fn merge_nodes(
+        &mut self,
+        nodes: &[Certificate],
+        now: Timestamp,
+        changes: &mut TrustChanges,
+    ) -> BTreeSet<NodeId> {
+        let unknown: Vec<&Certificate> = nodes
+            .iter()
+            .filter(|node| !self.known.contains(node))
+            .collect();
+        let verified = in_parallel(&unknown, |node| self.check_node(node, now));
+        let mut newcomers = BTreeSet::new();
+        for (certificate, verdict) in unknown.into_iter().zip(verified) {
+            match verdict {
+                Ok(node) => {
+                    newcomers.insert(node.id().clone());
+                    self.take_node(node);
+                }
+                Err(reason) => changes
+                    .refused
+                    .push(Refusal::of(certificate, reason.into())),
             }
         }
-        self.follow(now, &mut changes);
-        changes
+        newcomers
     }
 
     fn merge_issuer(
@@ -121,11 +160,11 @@ impl Trust {
         found
     }
 
-    fn merge_node(&mut self, certificate: &Certificate, now: Timestamp) -> Result<(), VerifyError> {
-        let fingerprint = certificate.fingerprint();
-        if self.known.contains(&fingerprint) {
-            return Ok(());
-        }
+    fn check_node(
+        &self,
+        certificate: &Certificate,
+        now: Timestamp,
+    ) -> Result<NodeCertificate, VerifyError> {
         let node = NodeCertificate::try_from(certificate)?;
         self.check_swarm(&node.identity().swarm)?;
         if let Some(revocation) = self.revocation(&node) {
@@ -146,22 +185,50 @@ impl Trust {
                 break;
             }
         }
-        signed?;
-        self.known.insert(fingerprint);
-        let list = self.candidates.entry(node.id().clone()).or_default();
+        signed.map(|()| node)
+    }
+
+    fn take_node(&mut self, node: NodeCertificate) {
+        if self.known.contains(&node) {
+            return;
+        }
+        let known = Arc::make_mut(&mut self.known);
+        known.insert(&node);
+        let candidates = Arc::make_mut(&mut self.candidates);
+        let list = candidates.entry(node.id().clone()).or_default();
         list.push(node);
-        list.sort_by_cached_key(|node| {
-            (
-                Reverse(node.not_before()),
-                Reverse(node.not_after()),
-                node.fingerprint(),
-            )
+        list.sort_by(|one, other| {
+            let newest = |node: &NodeCertificate| Reverse((node.not_before(), node.not_after()));
+            let by_time = newest(one).cmp(&newest(other));
+            by_time.then_with(|| one.signed_der().cmp(other.signed_der()))
         });
         for forgotten in list.drain(MAX_CERTIFICATES_PER_NODE.min(list.len())..) {
-            self.known.remove(&forgotten.fingerprint());
+            known.remove(&forgotten);
         }
-        Ok(())
     }
+}
+
+/// So few that another thread takes longer to start than to verify them.
+const FEW: usize = 32;
+
+/// Applies `check` to every item; the results are in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], check: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    if processors == 1 || items.len() <= FEW {
+        return items.iter().map(check).collect();
+    }
+    let share = items.len().div_ceil(processors);
+    thread::scope(|scope| {
+        let check = &check;
+        let workers: Vec<_> = items
+            .chunks(share)
+            .map(|chunk| scope.spawn(move || chunk.iter().map(check).collect::<Vec<R>>()))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("checks do not panic"))
+            .collect()
+    })
 }
 
 fn missing_from<'a>(

@@ -4,14 +4,16 @@ mod authority;
 mod bundle;
 mod change;
 mod crl;
+mod known;
 mod merge;
 mod root;
 mod roster;
 mod verify;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use bundle::{
@@ -24,11 +26,13 @@ pub use verify::VerifyError;
 
 use crate::authority::check_authority;
 use crate::{
-    AuthorityError, Certificate, Fingerprint, KeyError, NodeCertificate, NodeId, Revocation,
-    RevocationList, SwarmName, Timestamp,
+    AuthorityError, Certificate, KeyError, NodeCertificate, NodeId, Revocation, RevocationList,
+    SwarmName, Timestamp,
 };
 use authority::Believed;
+use known::KnownCertificates;
 use root::{Root, RootStanding};
+use roster::{Seats, Settled};
 
 /// No [`Trust`] can be made from these roots.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,7 @@ pub enum TrustError {
 }
 
 /// What one party believes about a swarm: everything in it was verified against pinned roots.
+/// Clones share what neither changes.
 ///
 /// ```text
 ///  pinned roots ──sign──▶ issuing authorities ──sign──▶ node certificates
@@ -86,11 +91,11 @@ pub struct Trust {
     links: Vec<Certificate>,
     issuers: Vec<Believed>,
     /// Signatures verified, newest first; whether each counts is decided with the clock at hand.
-    candidates: BTreeMap<NodeId, Vec<NodeCertificate>>,
-    known: HashSet<Fingerprint>,
-    roster: BTreeMap<NodeId, NodeCertificate>,
-    by_wireguard_key: HashMap<[u8; 32], NodeId>,
-    by_address: HashMap<IpAddr, NodeId>,
+    candidates: Arc<BTreeMap<NodeId, Vec<NodeCertificate>>>,
+    known: Arc<KnownCertificates>,
+    seats: Arc<Seats>,
+    /// While the clock stays in here and nothing else changes, nobody's standing does.
+    settled: Settled,
     generation: u64,
 }
 
@@ -123,11 +128,10 @@ impl Trust {
             roots: believed,
             links: Vec::new(),
             issuers: Vec::new(),
-            candidates: BTreeMap::new(),
-            known: HashSet::new(),
-            roster: BTreeMap::new(),
-            by_wireguard_key: HashMap::new(),
-            by_address: HashMap::new(),
+            candidates: Arc::default(),
+            known: Arc::default(),
+            seats: Arc::default(),
+            settled: Settled::default(),
             generation: 0,
         })
     }
@@ -136,6 +140,7 @@ impl Trust {
     /// the roster to follow.
     pub fn set_crl_expiry(&mut self, policy: CrlExpiry) {
         self.crl_expiry = policy;
+        self.settled = Settled::default();
     }
 
     /// Returns the swarm that this is about.
@@ -180,26 +185,24 @@ impl Trust {
 
     /// Returns the valid nodes, ordered by name.
     pub fn roster(&self) -> impl ExactSizeIterator<Item = &NodeCertificate> {
-        self.roster.values()
+        self.seats.roster.values()
     }
 
     /// Returns the valid certificate of a node.
     pub fn node(&self, id: &NodeId) -> Option<&NodeCertificate> {
-        self.roster.get(id)
+        self.seats.roster.get(id)
     }
 
     /// Returns the valid node with this tunnel key.
     pub fn node_by_wireguard_key(&self, key: &[u8; 32]) -> Option<&NodeCertificate> {
-        self.by_wireguard_key
-            .get(key)
-            .and_then(|id| self.roster.get(id))
+        let id = self.seats.by_wireguard_key.get(key)?;
+        self.seats.roster.get(id)
     }
 
     /// Returns the valid node with this address.
     pub fn node_by_address(&self, address: IpAddr) -> Option<&NodeCertificate> {
-        self.by_address
-            .get(&address)
-            .and_then(|id| self.roster.get(id))
+        let id = self.seats.by_address.get(&address)?;
+        self.seats.roster.get(id)
     }
 
     /// Looks up when and why a certificate, its issuing authority or its root was revoked.
@@ -302,7 +305,7 @@ impl fmt::Debug for Trust {
             .field("swarm", &self.swarm)
             .field("roots", &self.roots.len())
             .field("issuers", &self.issuers.len())
-            .field("nodes", &self.roster.len())
+            .field("nodes", &self.seats.roster.len())
             .field("generation", &self.generation)
             .finish_non_exhaustive()
     }

@@ -142,7 +142,7 @@ impl Trust {
         let (leaf, rest) = chain.split_first().ok_or(VerifyError::EmptyChain)?;
         let node = NodeCertificate::from_der(leaf)?;
         self.check_swarm(&node.identity().swarm)?;
-        let signed = self.known.contains(&node.fingerprint());
+        let signed = self.known.contains_exactly(&node);
         self.check_chain(&node, signed, rest, now)?;
         Ok(node)
     }
