@@ -19,9 +19,9 @@ pub struct NodeIdentity {
     pub swarm: SwarmName,
     /// The node's name within the swarm.
     pub id: NodeId,
-    /// DNS names, the node's own first; at most [`MAX_DNS_NAMES`], none twice.
+    /// DNS names, the node's own first; at most [`MAX_DNS_NAMES`](crate::MAX_DNS_NAMES), none twice.
     pub dns: Vec<DnsName>,
-    /// Addresses inside the mesh, the node's own first; at most [`MAX_ADDRESSES`], none twice.
+    /// Addresses inside the mesh, the node's own first; at most [`MAX_ADDRESSES`](crate::MAX_ADDRESSES), none twice.
     pub addresses: Vec<IpAddr>,
     /// The X25519 public key of the node's tunnel.
     pub wireguard_public_key: [u8; 32],
