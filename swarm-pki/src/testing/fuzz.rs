@@ -4,7 +4,10 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::TestAuthority;
 use crate::identity::SwarmExtension;
-use crate::{CertificateRequest, NodeCertificate, RevocationList, TrustBundle};
+use crate::{
+    CertificateRequest, NodeCertificate, RevocationList, ServiceCertificate, ServiceRequest,
+    TrustBundle,
+};
 
 static AUTHORITY: LazyLock<Mutex<TestAuthority>> = LazyLock::new(Mutex::default);
 
@@ -16,8 +19,14 @@ pub fn fuzz_csr(data: &[u8]) {
         assert_eq!(again.public_key(), request.public_key());
         assert_ne!(again.wireguard_public_key(), [0; 32]);
     }
+    if let Ok(request) = ServiceRequest::from_der(data) {
+        assert_eq!(request.der(), data);
+        let again = ServiceRequest::from_pem(&request.to_pem()).expect("its own PEM");
+        assert_eq!(again.public_key(), request.public_key());
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = CertificateRequest::from_pem(text);
+        let _ = ServiceRequest::from_pem(text);
     }
 }
 
@@ -37,8 +46,9 @@ pub fn fuzz_bundle(data: &[u8]) {
     }
 }
 
-/// An identity extension that parses is encoded to the same bytes; a node certificate that parses
-/// states an identity that keeps the limits, and is believed by nobody who pins another root.
+/// An identity extension that parses is encoded to the same bytes; a certificate of a node or a
+/// service that parses states an identity that keeps the limits, is not taken for the other kind,
+/// and is believed by nobody who pins another root.
 pub fn fuzz_identity(data: &[u8]) {
     if let Ok(extension) = SwarmExtension::from_der(data) {
         assert_eq!(extension.to_extension().extn_value.as_bytes(), data);
@@ -52,6 +62,15 @@ pub fn fuzz_identity(data: &[u8]) {
         let verified = authority
             .empty_trust()
             .verify(&[node.der().clone()], authority.start);
+        assert!(verified.is_err());
+    }
+    if let Ok(service) = ServiceCertificate::from_der(data) {
+        assert_eq!(service.der().as_ref(), data);
+        assert!(NodeCertificate::from_der(data).is_err());
+        let authority = AUTHORITY.lock().unwrap_or_else(PoisonError::into_inner);
+        let verified = authority
+            .empty_trust()
+            .verify_service(&[service.der().clone()], authority.start);
         assert!(verified.is_err());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
 use swarm_pki::testing::{TestAuthority, fuzz_bundle, fuzz_crl, fuzz_csr, fuzz_identity};
+use swarm_pki::{SerialNumber, ServiceIdentity, ServiceRequest, Signer as _, Validity};
 
 type Target = (&'static str, fn(&[u8]));
 
@@ -74,6 +77,24 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let empty = authority.crl(now).der().to_vec();
     let full = authority.revoke(&other.certificate, now).der().to_vec();
     let bundle = authority.bundle(now).to_der().unwrap();
+    let next = TestAuthority::default();
+    let validity = Validity::starting(now, Duration::from_secs(86_400), Duration::ZERO);
+    let serial = SerialNumber::from_random([9; 16]);
+    let link = authority
+        .root
+        .link_root(next.root.certificate(), serial, validity)
+        .unwrap();
+    let mut linked = authority.bundle(now);
+    linked.roots.push(next.root.certificate().clone());
+    linked.links.push(link);
+    let linked = linked.to_der().unwrap();
+    let service = ServiceIdentity::new(authority.swarm.clone(), "printer".parse().unwrap());
+    let key = node.key.public_key();
+    let certificate = authority
+        .issuing
+        .issue_service(key, &service, serial, validity)
+        .unwrap();
+    let asked = ServiceRequest::build(&*node.key, &service.swarm, &service.name).unwrap();
     let none = swarm_pki::TrustBundle::default().to_der().unwrap();
     vec![
         ("pki_csr", "request", node.request().der().to_vec()),
@@ -82,9 +103,12 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "request-pem",
             node.request().to_pem().into_bytes(),
         ),
+        ("pki_csr", "service", asked.der().to_vec()),
         ("pki_bundle", "bundle", bundle),
+        ("pki_bundle", "linked", linked),
         ("pki_bundle", "empty", none),
         ("pki_identity", "certificate", identity),
+        ("pki_identity", "service", certificate.der().to_vec()),
         ("pki_identity", "extension", extension),
         ("pki_crl", "empty", empty),
         ("pki_crl", "one", full),

@@ -6,6 +6,8 @@
 mod axum_server;
 #[path = "../../examples/hyper_client.rs"]
 mod hyper_client;
+#[path = "../../examples/remote_signer.rs"]
+mod remote_signer;
 #[path = "../../examples/reqwest_client.rs"]
 mod reqwest_client;
 #[path = "../../examples/two_services.rs"]
@@ -24,6 +26,13 @@ fn an_axum_server_knows_its_callers() {
 #[test]
 fn a_hyper_client_keeps_a_connection() {
     hyper_client::main().unwrap();
+}
+
+#[test]
+fn a_remote_signer_keeps_its_key() {
+    if crate::fixture::program("a_remote_signer_keeps_its_key", "openssl").is_some() {
+        remote_signer::main().unwrap();
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ mod tls_reload;
 #[cfg(feature = "tls")]
 mod tls_services;
 #[cfg(feature = "testing")]
+mod traps;
+#[cfg(feature = "testing")]
 mod trust;
 #[cfg(feature = "testing")]
 mod verify;
