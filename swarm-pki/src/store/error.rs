@@ -168,6 +168,14 @@ pub enum Error {
         /// Who has it.
         holder: Holder,
     },
+    /// A certificate with this TLS key or this WireGuard key was revoked because the key is in other hands.
+    #[error("the {key} key was compromised: the certificate {serial} was revoked for it")]
+    CompromisedKey {
+        /// Which of the keys: `TLS` or `WireGuard`.
+        key: &'static str,
+        /// The revoked certificate.
+        serial: SerialNumber,
+    },
     /// Another live node or service has this address.
     #[error("the address {address} belongs to the live {holder}")]
     AddressInUse {

@@ -5,8 +5,8 @@ use super::inventory::Record;
 use super::policy::terms;
 use super::{AuthorityId, Error, Grant, Holder, Store, Transaction, random_serial};
 use crate::{
-    Certificate, CertificateRequest, NodeCertificate, NodeIdentity, SerialNumber, Timestamp,
-    Validity,
+    Certificate, CertificateRequest, NodeCertificate, NodeIdentity, RevocationReason, SerialNumber,
+    Timestamp, Validity,
 };
 
 /// A fresh node certificate, and what a peer needs to verify it.
@@ -200,12 +200,15 @@ impl Transaction<'_> {
     ) -> Result<(), Error> {
         let state = self.state();
         let inventory = &state.inventory;
+        let spki = request.public_key().spki_der();
+        let wireguard_key = &identity.wireguard_public_key;
+        check_compromise("TLS", inventory.with_key(spki))?;
+        check_compromise("WireGuard", inventory.with_wireguard_key(wireguard_key))?;
         // A renewal was authenticated with the node's own certificate, so its key may change.
         if !matches!(occasion, Occasion::Renewal(_)) {
-            let other_key = inventory.of_node(&identity.id).find(|record| {
-                state.is_live(record, now)
-                    && record.certificate.spki_der() != request.public_key().spki_der()
-            });
+            let other_key = inventory
+                .of_node(&identity.id)
+                .find(|record| state.is_live(record, now) && record.certificate.spki_der() != spki);
             if let Some(record) = other_key {
                 let serial = record.certificate.serial();
                 return Err(Error::IdInUse {
@@ -218,16 +221,12 @@ impl Transaction<'_> {
             state.is_live(record, now) && record.certificate.identity().id != identity.id
         };
         let holder = |record: &Record| Holder::Node(record.certificate.identity().id.clone());
-        if let Some(record) = inventory
-            .with_key(request.public_key().spki_der())
-            .find(foreign)
-        {
+        if let Some(record) = inventory.with_key(spki).find(foreign) {
             return Err(Error::KeyInUse {
                 key: "TLS",
                 holder: holder(record),
             });
         }
-        let wireguard_key = &identity.wireguard_public_key;
         if let Some(record) = inventory.with_wireguard_key(wireguard_key).find(foreign) {
             return Err(Error::KeyInUse {
                 key: "WireGuard",
@@ -288,5 +287,23 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a key that somebody else may have: one that a certificate was revoked for.
+fn check_compromise<'a>(
+    key: &'static str,
+    mut records: impl Iterator<Item = &'a Record>,
+) -> Result<(), Error> {
+    let compromised = |record: &&Record| {
+        let revoked = record.revoked.map(|revocation| revocation.reason);
+        revoked == Some(RevocationReason::KeyCompromise)
+    };
+    match records.find(compromised) {
+        Some(record) => Err(Error::CompromisedKey {
+            key,
+            serial: record.certificate.serial(),
+        }),
+        None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 pub enum Target {
     /// Every live certificate of a node; its open invites are cancelled.
     Node(NodeId),
-    /// One certificate of a node.
+    /// One certificate of a node. For [`RevocationReason::KeyCompromise`] every live one with the same key.
     Serial(SerialNumber),
     /// Every live certificate of a service.
     Service(ServiceName),
@@ -73,8 +73,12 @@ impl Transaction<'_> {
                 let record = inventory
                     .by_serial(serial)
                     .ok_or(Error::UnknownSerial(*serial))?;
-                let live = record.is_live(now).then_some(record);
-                (record.certificate.id().clone(), live.into_iter().collect())
+                let same_key = inventory.with_key(record.certificate.spki_der());
+                // Whoever has the key has every certificate that was issued for it.
+                let all = reason == RevocationReason::KeyCompromise;
+                let live = same_key
+                    .filter(|one| one.is_live(now) && (all || one.certificate.serial() == *serial));
+                (record.certificate.id().clone(), live.collect())
             }
             Target::Service(service) => return Err(Error::UnknownService(service.clone())),
         };

@@ -197,9 +197,9 @@ fn a_revoked_node_is_on_the_list_and_out_of_the_bundle() {
             .is_some_and(|e| e == "crl")
     });
     assert_eq!(lists.count(), 2);
-    // The name and the keys are free for a new machine.
+    // The name and the address are free for a new machine; the keys were compromised.
     store
-        .issue(&request(1), &grant("edge1", 1), "tester", now())
+        .issue(&request(4), &grant("edge1", 1), "tester", now())
         .unwrap();
 }
 
@@ -578,4 +578,48 @@ fn the_generation_tells_of_changes_by_others() {
         .unwrap();
     assert!(store.generation().unwrap() > before);
     assert_eq!(store.nodes(now()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_compromised_key_is_revoked_everywhere_and_never_certified_again() {
+    let (_directory, store) = make();
+    let key = PrivateKey::generate(KeyAlgorithm::P256).unwrap();
+    let first = store
+        .issue(&request_with(&key, 1), &grant("edge1", 7), "test", now())
+        .unwrap();
+    let again = store
+        .issue(&request_with(&key, 1), &grant("edge1", 7), "test", now())
+        .unwrap();
+    let one = Target::Serial(first.certificate.serial());
+    let list = store
+        .revoke(&one, RevocationReason::KeyCompromise, "test", now())
+        .unwrap();
+    assert!(list.lookup(&again.certificate.serial()).is_some());
+    assert_eq!(list.len(), 2);
+
+    // Neither for this node nor for another, neither the TLS key nor the tunnel's.
+    for (request, name) in [
+        (request_with(&key, 2), "edge1"),
+        (request_with(&key, 3), "edge2"),
+    ] {
+        let refused = store.issue(&request, &grant(name, 8), "test", now());
+        assert!(
+            matches!(refused, Err(Error::CompromisedKey { key: "TLS", .. })),
+            "{refused:?}"
+        );
+    }
+    let refused = store.issue(&request(1), &grant("edge1", 7), "test", now());
+    assert!(
+        matches!(
+            refused,
+            Err(Error::CompromisedKey {
+                key: "WireGuard",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    store
+        .issue(&request(4), &grant("edge1", 7), "test", now())
+        .unwrap();
 }

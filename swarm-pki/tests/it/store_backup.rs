@@ -85,7 +85,7 @@ fn what_was_revoked_after_the_backup_stays_revoked() {
     assert_eq!(bound.certificate, newer.certificate);
     match bound.status {
         NodeStatus::Live => assert!(matches!(other, Err(Error::KeyInUse { .. }))),
-        _ => assert!(other.is_ok()),
+        _ => assert!(matches!(other, Err(Error::CompromisedKey { .. }))),
     }
     restored.verify().unwrap();
     Store::open(restored.directory()).unwrap().verify().unwrap();

@@ -261,7 +261,7 @@ fn a_restore_that_dies_leaves_nothing_or_all() {
         );
         restored.adopt(&bundle, now()).unwrap();
         restored
-            .issue(&request(1), &grant("edge2", 1), "tester", now())
+            .issue(&request(9), &grant("edge2", 1), "tester", now())
             .unwrap();
         restored.verify().unwrap();
     }
