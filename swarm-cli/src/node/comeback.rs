@@ -34,7 +34,6 @@ pub(super) async fn before_start(layout: &Layout, node: &NodeLayout) -> Result<(
         "the certificate has expired; asking the authority to let this node come back"
     );
     let request = request(&own)?;
-    let trust = identity::load_trust(node, &certificate)?;
     let (certificate, issuer, trust) = if layout.authority().exists() {
         let store = Store::open(layout.authority())?;
         store.refresh_crls(Timestamp::now())?;
@@ -45,6 +44,7 @@ pub(super) async fn before_start(layout: &Layout, node: &NodeLayout) -> Result<(
             store.trust(Timestamp::now())?,
         )
     } else {
+        let trust = identity::load_trust(node, &certificate)?;
         let plan = read_plan(layout)?;
         let addresses: Vec<_> = plan.hubs().filter_map(|hub| hub.enroll).collect();
         let enrolled = ask_until_approved(&trust, &addresses, &request).await;
