@@ -201,7 +201,7 @@ fn roster(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("roster of {NODES}"));
     group.sample_size(10);
     group.bench_function("decode", |b| {
-        b.iter(|| TrustBundle::from_der(&der).unwrap())
+        b.iter(|| TrustBundle::from_der(&der).unwrap());
     });
     group.bench_function("decode and merge into an empty trust", |b| {
         b.iter(|| {
