@@ -5,6 +5,7 @@
 //! verifier over the same root, without revocation. Ours checks revocation, identity and role, and
 //! names the peer. Before criterion's own figures the three are measured in turns, which a busy
 //! machine disturbs alike.
+#![allow(clippy::print_stdout, reason = "the ratio is its purpose")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
