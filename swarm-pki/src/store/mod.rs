@@ -25,6 +25,7 @@
 
 mod access;
 mod adopt;
+mod apply;
 mod audit;
 mod authorities;
 mod authority_id;
