@@ -48,6 +48,7 @@ pub use tunnel::{InterfaceName, InvalidInterfaceName, TunnelConfig};
 #[cfg(feature = "tun")]
 mod tunnel {
     use std::fmt;
+    use std::num::NonZeroU16;
     use std::str::FromStr;
     use std::time::SystemTime;
 
@@ -67,10 +68,12 @@ mod tunnel {
     /// | `addresses` | none |
     /// | `mtu` | 1420: what fits an IPv6 path of 1500 bytes |
     /// | `fwmark` | 0: none |
+    /// | `up` | `true` |
     /// | `routes` | `true` |
     /// | `uapi` | `true` |
     /// | `peers` | none |
     /// | `handshake_floor` | none |
+    /// | `workers` | one for every two processors, eight at most |
     #[derive(Debug, Clone)]
     #[non_exhaustive]
     pub struct TunnelConfig {
@@ -86,6 +89,8 @@ mod tunnel {
         pub mtu: u16,
         /// Mark on outgoing datagrams, for policy routing; 0 is none.
         pub fwmark: u32,
+        /// Whether the interface is brought up.
+        pub up: bool,
         /// Whether a route is set for every allowed IP that lies outside the subnets of
         /// `addresses`. Default routes (`0.0.0.0/0`, `::/0`) are never touched: they would
         /// swallow the tunnel's own datagrams.
@@ -100,6 +105,9 @@ mod tunnel {
         /// clock set back cannot begin a handshake; told the floor, the tunnel says so with
         /// `Event::ClockBehind` in place of failing silently.
         pub handshake_floor: Option<SystemTime>,
+        /// Threads that carry packets in each direction. A flow, and all that one peer sends
+        /// from one address, stays with one of them.
+        pub workers: Option<NonZeroU16>,
     }
 
     impl TunnelConfig {
@@ -112,11 +120,26 @@ mod tunnel {
                 addresses: Vec::new(),
                 mtu: 1420,
                 fwmark: 0,
+                up: true,
                 routes: true,
                 #[cfg(feature = "uapi")]
                 uapi: true,
                 peers: Vec::new(),
                 handshake_floor: None,
+                workers: None,
+            }
+        }
+    }
+
+    impl TunnelConfig {
+        /// A tunnel that others set up, as `wg` and `ip` do: without a key, an address, a route
+        /// or a peer, its interface not yet up.
+        pub fn bare(interface: InterfaceName) -> Self {
+            Self {
+                interface,
+                up: false,
+                routes: false,
+                ..Self::new(PrivateKey::none())
             }
         }
     }

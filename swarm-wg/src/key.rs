@@ -73,6 +73,16 @@ impl PrivateKey {
         Ok(Self::from_bytes(*bytes))
     }
 
+    /// No key: what a tunnel has before it is given one. No handshake is made with it.
+    pub const fn none() -> Self {
+        Self([0; KEY_LEN])
+    }
+
+    /// Whether this is [no key](Self::none).
+    pub fn is_none(&self) -> bool {
+        self.0 == [0; KEY_LEN]
+    }
+
     /// The bytes of the key.
     pub fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
@@ -80,8 +90,7 @@ impl PrivateKey {
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        let secret = x25519_dalek::StaticSecret::from(self.0);
-        PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
+        PublicKey(crate::core::noise::public_key(&self.0))
     }
 
     /// The key as base64, the form of `wg genkey`; the text is zeroized when dropped.

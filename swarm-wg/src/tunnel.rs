@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{PeerConfig, TunnelConfig};
 use crate::error::Error;
@@ -105,12 +105,12 @@ impl Tunnel {
 
     /// What is known of each peer, sorted by public key.
     pub fn peers(&self) -> Vec<PeerStats> {
-        self.shared.read(|core| core.peers())
+        self.shared.peers()
     }
 
     /// What is known of one peer.
     pub fn peer(&self, peer: &PublicKey) -> Option<PeerStats> {
-        self.shared.read(|core| core.peer(peer))
+        self.shared.peer(peer)
     }
 
     /// Events from now on, in a queue of the caller's own.
@@ -120,11 +120,11 @@ impl Tunnel {
 
     /// The tunnel in numbers.
     pub fn metrics(&self) -> Metrics {
-        self.shared.read(|core| Metrics {
+        Metrics {
             interface: self.shared.name().to_owned(),
-            peers: core.peers(),
-            drops: core.drops().clone(),
-        })
+            peers: self.shared.peers(),
+            drops: self.shared.read(|core| core.drops()),
+        }
     }
 
     /// The latest date on a handshake sent so far: to be persisted now and then, and handed
@@ -153,6 +153,12 @@ impl Tunnel {
     /// [`Error::Bind`] when the operating system refuses.
     pub fn set_fwmark(&self, fwmark: u32) -> Result<(), Error> {
         self.shared.set_fwmark(fwmark)
+    }
+
+    /// Waits until somebody takes the interface away, or the configuration socket, as tools do
+    /// to end a tunnel in userspace; no longer than this. Returns whether it happened.
+    pub fn wait_closed(&self, timeout: Duration) -> bool {
+        self.shared.wait_closed(timeout)
     }
 
     /// Ends the tunnel: the interface, the port and the threads are gone once this returns.

@@ -1,6 +1,7 @@
 //! Changes of configuration while the tunnel runs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -31,15 +32,16 @@ impl Core {
         if self.peers.len() >= MAX_PEERS {
             return Err(Error::TooManyPeers { limit: MAX_PEERS });
         }
-        let index = self.peers.free_index(&mut self.random);
-        let mut peer = Peer::new(config, index, cx!(self, now));
-        peer.endpoint = config.endpoint.map(canonical);
+        let slot = self.peers.next_slot();
+        let mut peer = Peer::new(config, slot, cx!(self, now));
+        self.plane.write().open_lane(slot, Arc::clone(&peer.marks));
+        peer.place(config.endpoint.map(canonical));
         peer.set_keepalive(config.persistent_keepalive, cx!(self, now));
-        let slot = self.peers.insert(peer);
+        self.peers.insert(peer);
         for prefix in &config.allowed_ips {
-            self.peers.allow(slot, *prefix);
+            self.allow(slot, *prefix);
         }
-        self.peers.schedule(slot, now);
+        self.settle(slot, now);
         Ok(())
     }
 
@@ -60,7 +62,7 @@ impl Core {
                 peer.set_endpoint(endpoint, cx!(self, now));
             }
         }
-        self.peers.schedule(slot, now);
+        self.settle(slot, now);
         Ok(())
     }
 
@@ -81,7 +83,7 @@ impl Core {
         if let Some(peer) = self.peers.peer_mut(slot) {
             peer.set_endpoint(canonical(endpoint), cx!(self, now));
         }
-        self.peers.schedule(slot, now);
+        self.settle(slot, now);
         Ok(())
     }
 
@@ -95,20 +97,27 @@ impl Core {
         else {
             return false;
         };
+        {
+            let mut tables = self.plane.write();
+            tables.close_lane(peer.slot);
+            for prefix in &peer.allowed_ips {
+                tables.routes.remove(*prefix, peer.slot);
+            }
+        }
         peer.discard(cx!(self, now));
         true
     }
 
     /// Takes another private key. All sessions end; a peer with the new public key, and so
-    /// with our own name, is removed.
+    /// with our own name, is removed. A key of zeros is none: no handshake is made with it.
     pub fn set_private_key(&mut self, private_key: PrivateKey, now: Instant) {
         self.identity = Identity::new(&private_key);
-        self.limiter = Limiter::new(&self.identity, self.before_cookies);
+        self.limiter = Limiter::new(self.before_cookies);
         self.private_key = private_key;
         let own = self.public_key();
         self.remove_peer(&own, now);
         for slot in self.peers.slots() {
-            self.renew(slot, false, now);
+            self.reset(slot, false, now);
         }
     }
 
@@ -125,7 +134,7 @@ impl Core {
 
     /// Whether exactly this prefix belongs to a peer.
     pub fn is_allowed(&self, prefix: IpNet) -> bool {
-        self.peers.routes().contains(prefix)
+        self.plane.read().routes.contains(prefix)
     }
 
     fn slot(&self, peer: &PublicKey) -> Result<Slot, Error> {
@@ -141,10 +150,33 @@ impl Core {
         let wanted: std::collections::BTreeSet<_> = prefixes.iter().map(IpNet::trunc).collect();
         let gone: Vec<_> = peer.allowed_ips.difference(&wanted).copied().collect();
         for prefix in gone {
-            self.peers.disallow(slot, prefix);
+            self.disallow(slot, prefix);
         }
         for prefix in wanted {
-            self.peers.allow(slot, prefix);
+            self.allow(slot, prefix);
+        }
+    }
+
+    /// Gives a prefix to a peer, and takes it from the one that had it.
+    fn allow(&mut self, slot: Slot, prefix: IpNet) {
+        let prefix = prefix.trunc();
+        let former = self.plane.write().routes.insert(prefix, slot);
+        if let Some(former) = former.filter(|former| *former != slot)
+            && let Some(former) = self.peers.peer_mut(former)
+        {
+            former.allowed_ips.remove(&prefix);
+        }
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.allowed_ips.insert(prefix);
+        }
+    }
+
+    /// Takes a prefix from a peer.
+    fn disallow(&mut self, slot: Slot, prefix: IpNet) {
+        let prefix = prefix.trunc();
+        self.plane.write().routes.remove(prefix, slot);
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.allowed_ips.remove(&prefix);
         }
     }
 
@@ -159,33 +191,15 @@ impl Core {
         };
         if !same {
             peer.preshared_key = key;
-            self.renew(slot, true, now);
+            self.reset(slot, true, now);
         }
     }
 
-    /// Makes the noise layer of a peer anew under a new index: messages for the old one are
-    /// for nobody. A handshake begins where one is wanted.
-    fn renew(&mut self, slot: Slot, keep_replays: bool, now: Instant) {
-        let index = self.peers.free_index(&mut self.random);
-        let Some(peer) = self.peers.peer_mut(slot) else {
-            return;
-        };
-        let old = peer.index;
-        peer.renew(index, keep_replays, cx!(self, now));
-        peer.resume(cx!(self, now));
-        self.peers.reindex(slot, old, index);
-        self.peers.schedule(slot, now);
-    }
-
-    /// Renews a peer whose handshakes would bear a date from before the clock was set, as
-    /// soon as it has no session to lose.
-    pub(super) fn renew_if_outdated(&mut self, slot: Slot, now: Instant) {
-        if self
-            .peers
-            .peer(slot)
-            .is_some_and(|peer| peer.outdated && !peer.session)
-        {
-            self.renew(slot, true, now);
+    /// Ends the sessions of a peer, for a changed key.
+    fn reset(&mut self, slot: Slot, same_identity: bool, now: Instant) {
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.reset(same_identity, cx!(self, now));
         }
+        self.settle(slot, now);
     }
 }

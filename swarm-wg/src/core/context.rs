@@ -1,17 +1,19 @@
 //! What a peer works with: the moment, and where its output goes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Instant, SystemTime};
 
 use super::batch::{PacketBatch, TransmitBatch};
-use super::counters::{DropCounters, DropReason};
-use super::noise::Identity;
+use super::counters::DropReason;
+use super::noise::{Entropy, Identity, Tai64n};
+use super::peers::Slot;
+use super::plane::Plane;
 use super::queue::WaitingTotal;
 use super::random::Random;
 use crate::event::Event;
 
-/// Datagrams, and packets, that may wait to be fetched.
-pub(crate) const MAX_PENDING: usize = 8192;
+/// Datagrams, and packets, that may wait to be fetched, in bytes.
+pub(crate) const MAX_PENDING: usize = 16 << 20;
 /// Events that may wait to be fetched.
 const MAX_EVENTS: usize = 4096;
 
@@ -21,23 +23,6 @@ pub(crate) struct Outbox {
     pub(crate) transmits: TransmitBatch,
     pub(crate) packets: PacketBatch,
     pub(crate) events: VecDeque<Event>,
-    pub(crate) drops: DropCounters,
-    /// Where short plaintexts are padded.
-    pub(crate) scratch: Vec<u8>,
-}
-
-impl Outbox {
-    pub(crate) fn event(&mut self, event: Event) {
-        if self.events.len() < MAX_EVENTS {
-            self.events.push_back(event);
-        } else {
-            self.drops.add(DropReason::EventLost, 1);
-        }
-    }
-
-    pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.drops.add(reason, 1);
-    }
 }
 
 /// The two clocks, tied together.
@@ -60,13 +45,50 @@ impl Clocks {
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) clocks: Clocks,
-    pub(crate) mtu: usize,
+    pub(crate) plane: &'a Plane,
     pub(crate) identity: &'a Identity,
     pub(crate) out: &'a mut Outbox,
     pub(crate) waiting: &'a mut WaitingTotal,
     pub(crate) random: &'a mut Random,
-    /// The latest date on a handshake that was sent.
+    pub(crate) entropy: &'a mut Entropy,
+    /// Whose the initiations under way are.
+    pub(crate) initiations: &'a mut HashMap<u32, Slot>,
+    /// The latest date on a handshake that was sent, in this life or an earlier one.
     pub(crate) latest_stamp: &'a mut SystemTime,
+}
+
+impl Context<'_> {
+    pub(crate) fn event(&mut self, event: Event) {
+        if self.out.events.len() < MAX_EVENTS {
+            self.out.events.push_back(event);
+        } else {
+            self.plane.dropped(DropReason::EventLost);
+        }
+    }
+
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        self.plane.dropped(reason);
+    }
+
+    /// An index that no session and no initiation has.
+    pub(crate) fn new_index(&mut self) -> u32 {
+        loop {
+            let index = self.entropy.draw_u32();
+            if !self.initiations.contains_key(&index) && !self.plane.read().has_session(index) {
+                return index;
+            }
+        }
+    }
+
+    /// Dates a handshake: later than any before, whatever the wall clock says.
+    pub(crate) fn stamp(&mut self) -> Tai64n {
+        let date = self
+            .clocks
+            .wall_at(self.now)
+            .max(*self.latest_stamp + Tai64n::grain());
+        *self.latest_stamp = date;
+        Tai64n::new(date)
+    }
 }
 
 /// The parts of a core that a peer works with, borrowed apart from the peers.
@@ -75,11 +97,13 @@ macro_rules! cx {
         &mut $crate::core::context::Context {
             now: $now,
             clocks: $core.clocks,
-            mtu: $core.mtu,
+            plane: &$core.plane,
             identity: &$core.identity,
             out: &mut $core.out,
             waiting: &mut $core.waiting,
             random: &mut $core.random,
+            entropy: &mut $core.entropy,
+            initiations: &mut $core.initiations,
             latest_stamp: &mut $core.latest_stamp,
         }
     };

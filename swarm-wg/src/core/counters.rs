@@ -1,5 +1,7 @@
 //! Drops, counted by reason: nothing is lost silently.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
         /// Why a datagram or packet was dropped.
@@ -30,7 +32,8 @@ reasons! {
     BadMac => "bad_mac",
     /// A handshake message without a valid cookie while under load; it got a cookie reply.
     CookieSent => "cookie_sent",
-    /// A handshake message past the rate of its source address while under load.
+    /// A handshake message past the rate of its source address while under load, or past the
+    /// rate of cookie replies.
     RateLimited => "rate_limited",
     /// A handshake initiation from a key that is no peer.
     UnknownPeer => "unknown_peer",
@@ -62,6 +65,9 @@ reasons! {
     NoRoute => "no_route",
     /// Something to send to a peer whose endpoint is not known.
     NoEndpoint => "no_endpoint",
+    /// A handshake that could not be begun: the tunnel has no private key, or the peer's key
+    /// is one that nobody can hold.
+    NoKey => "no_key",
     /// A packet that waited for a session and made room for newer ones.
     QueueFull => "queue_full",
     /// A packet that waited for a session until the handshake was given up.
@@ -99,9 +105,25 @@ impl DropCounters {
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
+}
 
-    pub(crate) fn add(&mut self, reason: DropReason, times: u64) {
-        let count = &mut self.0[reason as usize];
-        *count = count.saturating_add(times);
+/// The counters, for many threads to count with.
+#[derive(Debug, Default)]
+pub(crate) struct Drops([AtomicU64; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(crate) fn add(&self, reason: DropReason, times: u64) {
+        if times > 0 {
+            self.0[reason as usize].fetch_add(times, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts at this moment.
+    pub(crate) fn counters(&self) -> DropCounters {
+        let mut counters = DropCounters::default();
+        for (count, counter) in self.0.iter().zip(&mut counters.0) {
+            *counter = count.load(Ordering::Relaxed);
+        }
+        counters
     }
 }

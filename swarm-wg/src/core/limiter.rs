@@ -2,11 +2,12 @@
 //! hash), then the rate of the source, and only then a curve operation.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::counters::DropReason;
-use super::noise::{Admission, Gate, Identity};
+use super::noise::{CookieSecret, Entropy, MacKeys, has_cookie, has_mac};
+use super::wire::COOKIE_LEN;
 
 /// Under load, handshake messages from one source: this many at once …
 const BURST: u32 = 5;
@@ -14,13 +15,16 @@ const BURST: u32 = 5;
 const REFILL: Duration = Duration::from_millis(50);
 /// Sources remembered at a time.
 const MAX_SOURCES: usize = 4096;
+/// Cookie replies a second. More would have a flood of forged messages answered by a flood of
+/// ours; a message that gets none is repeated by its sender.
+const MAX_COOKIES: u32 = 4096;
 
 /// What to do with a handshake message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
-    /// Answer with this many bytes of the reply buffer, and drop the message.
-    Cookie(usize),
+    /// Send this reply, and drop the message.
+    Cookie([u8; COOKIE_LEN]),
     Drop(DropReason),
 }
 
@@ -30,37 +34,39 @@ struct Bucket {
 }
 
 pub(crate) struct Limiter {
-    gate: Gate,
+    secret: CookieSecret,
     window: Option<Instant>,
-    count: u64,
-    before_cookies: u64,
+    /// Handshake messages of this second, and cookies sent in it.
+    count: u32,
+    cookies: u32,
+    before_cookies: u32,
     sources: HashMap<IpAddr, Bucket>,
     swept: Option<Instant>,
 }
 
 impl Limiter {
     /// A limiter that asks for cookies past so many handshake messages a second.
-    pub(crate) fn new(identity: &Identity, before_cookies: u32) -> Self {
-        let before_cookies = before_cookies.into();
+    pub(crate) fn new(before_cookies: u32) -> Self {
         Self {
-            gate: Gate::new(identity, before_cookies),
+            secret: CookieSecret::new(),
             before_cookies,
             swept: None,
             window: None,
             count: 0,
+            cookies: 0,
             sources: HashMap::new(),
         }
     }
 
     pub(crate) fn check(
         &mut self,
-        source: IpAddr,
-        datagram: &[u8],
+        source: SocketAddr,
+        message: &[u8],
+        keys: &MacKeys,
+        entropy: &mut Entropy,
         now: Instant,
-        reply: &mut [u8],
     ) -> Verdict {
-        let admission = self.gate.check(source, datagram, reply);
-        if admission == Admission::BadMac {
+        if !has_mac(keys, message) {
             return Verdict::Drop(DropReason::BadMac);
         }
         if self
@@ -69,16 +75,29 @@ impl Limiter {
         {
             self.window = Some(now);
             self.count = 0;
+            self.cookies = 0;
         }
-        self.count += 1;
-        if let Admission::CookieReply(length) = admission {
-            return Verdict::Cookie(length);
+        self.count = self.count.saturating_add(1);
+        if self.count <= self.before_cookies {
+            // The address may be forged, so it must not be held against anyone.
+            return Verdict::Pass;
         }
-        // Below the limit the address may be forged, so it must not be held against anyone.
-        if self.count > self.before_cookies && !self.allow(network(source), now) {
+        let cookie = self.secret.cookie(source, entropy, now);
+        if has_cookie(&cookie, message) {
+            return match self.allow(network(source.ip()), now) {
+                true => Verdict::Pass,
+                false => Verdict::Drop(DropReason::RateLimited),
+            };
+        }
+        if self.cookies >= MAX_COOKIES {
             return Verdict::Drop(DropReason::RateLimited);
         }
-        Verdict::Pass
+        self.cookies += 1;
+        let mut reply = [0u8; COOKIE_LEN];
+        match CookieSecret::reply(&cookie, keys, message, entropy, &mut reply) {
+            Some(()) => Verdict::Cookie(reply),
+            None => Verdict::Drop(DropReason::BadMac),
+        }
     }
 
     /// Forgets sources whose buckets are full again; not more often than that can change
@@ -138,12 +157,10 @@ fn network(address: IpAddr) -> IpAddr {
 )]
 mod tests {
     use super::*;
-    use crate::key::PrivateKey;
 
     #[test]
     fn a_source_under_load_gets_its_burst_and_then_twenty_a_second() {
-        let identity = Identity::new(&PrivateKey::from_bytes([7; 32]));
-        let mut limiter = Limiter::new(&identity, 256);
+        let mut limiter = Limiter::new(256);
         let start = Instant::now();
         let source = network("2001:db8::1".parse().unwrap());
         let neighbour = network("2001:db8::2".parse().unwrap());
@@ -162,13 +179,33 @@ mod tests {
 
     #[test]
     fn the_table_of_sources_is_bounded() {
-        let identity = Identity::new(&PrivateKey::from_bytes([7; 32]));
-        let mut limiter = Limiter::new(&identity, 256);
+        let mut limiter = Limiter::new(256);
         let start = Instant::now();
         for n in 0..10_000u32 {
             limiter.allow(IpAddr::V4(n.into()), start);
         }
         assert_eq!(limiter.sources.len(), MAX_SOURCES);
         assert!(limiter.allow(IpAddr::V4(20_000.into()), start + Duration::from_secs(1)));
+    }
+    #[test]
+    fn past_the_limit_a_message_without_a_cookie_gets_one_and_no_more_than_can_be_sent() {
+        let mut limiter = Limiter::new(2);
+        let mut entropy = Entropy::new([1; 32]);
+        let keys = MacKeys::new(&[5; 32]);
+        let mut message = [1u8; 148];
+        crate::core::noise::stamp_macs(&mut message, &keys, None);
+        let now = Instant::now();
+        let mut check = |message: &[u8], at: Instant| {
+            let source = "192.0.2.1:51820".parse().unwrap();
+            limiter.check(source, message, &keys, &mut entropy, at)
+        };
+        assert_eq!(check(&[1; 148], now), Verdict::Drop(DropReason::BadMac));
+        assert_eq!(check(&message, now), Verdict::Pass);
+        assert_eq!(check(&message, now), Verdict::Pass);
+        for _ in 0..MAX_COOKIES {
+            assert!(matches!(check(&message, now), Verdict::Cookie(_)));
+        }
+        assert_eq!(check(&message, now), Verdict::Drop(DropReason::RateLimited));
+        assert_eq!(check(&message, now + Duration::from_secs(1)), Verdict::Pass);
     }
 }

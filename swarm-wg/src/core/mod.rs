@@ -23,32 +23,36 @@ mod batch;
 mod configure;
 mod context;
 mod counters;
+mod handshakes;
 mod limiter;
 mod liveness;
-mod noise;
+pub(crate) mod noise;
 mod packet;
 mod peer;
 mod peers;
+pub(crate) mod plane;
 mod queue;
 pub(crate) mod random;
 mod routes;
 mod timers;
 mod wire;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 pub use batch::{PacketBatch, Transmit, TransmitBatch};
 pub use counters::{DropCounters, DropReason};
 
-use context::{Clocks, Context, MAX_PENDING, Outbox, cx};
+use context::{Clocks, MAX_PENDING, Outbox, cx};
 use limiter::{Limiter, Verdict};
-use noise::{CONTROL_ROOM, Identity};
-use packet::Addresses;
+use noise::{Entropy, Identity};
 use peers::{Peers, Slot};
+use plane::{Datagrams, Packet, Plane, Poke};
 use queue::WaitingTotal;
 use random::Random;
-use wire::{COUNTER_LIMIT, Message};
+use wire::Message;
 
 use crate::event::Event;
 use crate::key::{PrivateKey, PublicKey};
@@ -61,14 +65,14 @@ use crate::stats::PeerStats;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CoreConfig {
-    /// The tunnel's private key.
+    /// The tunnel's private key. A key of zeros is none: no handshake is made with it.
     pub private_key: PrivateKey,
     /// Largest inner packet, in bytes: padding stops there.
     pub mtu: u16,
     /// What [`Core::handshake_floor`] said in an earlier life.
     pub handshake_floor: Option<SystemTime>,
     /// Handshake messages a second past which their senders must prove their address by a
-    /// cookie. One initiation costs about 0.2 ms of a core.
+    /// cookie. One initiation costs about 0.15 ms of a processor.
     pub handshakes_before_cookies: u32,
 }
 
@@ -91,152 +95,253 @@ pub struct Core {
     limiter: Limiter,
     before_cookies: u32,
     peers: Peers,
+    plane: Arc<Plane>,
+    /// Whose the initiations under way are, by our index.
+    initiations: HashMap<u32, Slot>,
     out: Outbox,
     waiting: WaitingTotal,
     random: Random,
+    entropy: Entropy,
     clocks: Clocks,
-    mtu: usize,
     latest_stamp: SystemTime,
+    pokes: Vec<Poke>,
+    opened: Vec<std::ops::Range<usize>>,
 }
 
 impl Core {
-    /// Makes a core without peers. `seed` spreads indices and jitter and need not be secret;
-    /// `wall` is the date at `now`.
-    pub fn new(config: CoreConfig, seed: u64, now: Instant, wall: SystemTime) -> Self {
-        let identity = Identity::new(&config.private_key);
+    /// Makes a core without peers. All secrets that it makes follow from `seed`, which must be
+    /// secret and drawn anew for every core; `wall` is the date at `now`.
+    pub fn new(config: CoreConfig, seed: [u8; 32], now: Instant, wall: SystemTime) -> Self {
+        let mut entropy = Entropy::new(seed);
+        let spread = u64::from(entropy.draw_u32());
         let mut core = Self {
+            identity: Identity::new(&config.private_key),
             private_key: config.private_key,
-            limiter: Limiter::new(&identity, config.handshakes_before_cookies),
+            limiter: Limiter::new(config.handshakes_before_cookies),
             before_cookies: config.handshakes_before_cookies,
-            identity,
             peers: Peers::default(),
+            plane: Arc::new(Plane::new(config.mtu, now)),
+            initiations: HashMap::new(),
             out: Outbox::default(),
             waiting: WaitingTotal::default(),
-            random: Random::new(seed),
+            random: Random::new(spread),
+            entropy,
             clocks: Clocks { wall, at: now },
-            mtu: config.mtu.into(),
             latest_stamp: config.handshake_floor.unwrap_or(SystemTime::UNIX_EPOCH),
+            pokes: Vec::new(),
+            opened: Vec::new(),
         };
         core.report_clock();
         core
     }
 
+    /// What packets touch, for threads to share.
+    #[cfg(feature = "tun")]
+    pub(crate) fn plane(&self) -> &Arc<Plane> {
+        &self.plane
+    }
+
     /// Takes a datagram that came from the network.
     pub fn handle_datagram(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        let source = canonical(source);
-        let Some(message) = Message::parse(datagram) else {
-            return self.out.drop(DropReason::NotWireGuard);
-        };
-        if self.out.transmits.len() >= MAX_PENDING || self.out.packets.len() >= MAX_PENDING {
-            return self.out.drop(DropReason::Backlog);
+        if self.is_full() {
+            return self.plane.dropped(DropReason::Backlog);
         }
-        let slot = match message {
-            Message::Initiation => self.admit(source, datagram, now).and_then(|()| {
-                let key = self.identity.claimed_initiator(datagram);
-                let slot = key.and_then(|key| self.peers.by_key(&key));
-                self.known(slot, DropReason::UnknownPeer)
-            }),
-            Message::Response { receiver } => self.admit(source, datagram, now).and_then(|()| {
-                self.known(self.peers.by_receiver(receiver), DropReason::UnknownIndex)
-            }),
-            Message::Data { counter, .. } if counter >= COUNTER_LIMIT => {
-                Err(DropReason::CounterLimit)
-            }
-            Message::Cookie { receiver } | Message::Data { receiver, .. } => {
-                self.known(self.peers.by_receiver(receiver), DropReason::UnknownIndex)
-            }
-        };
-        match slot {
-            Ok(slot) => self.receive(slot, source, message, datagram, now),
-            Err(reason) => self.out.drop(reason),
+        let mut pokes = std::mem::take(&mut self.pokes);
+        let mut opened = std::mem::take(&mut self.opened);
+        let room = self.out.packets.room(datagram.len());
+        room.copy_from_slice(datagram);
+        let mut datagrams = Datagrams::new(canonical(source), 0..datagram.len(), 0);
+        let plane = Arc::clone(&self.plane);
+        let control = plane.open(
+            &plane.read(),
+            room,
+            &mut datagrams,
+            now,
+            &mut opened,
+            &mut pokes,
+        );
+        for packet in opened.drain(..) {
+            self.out.packets.commit(datagram.len(), packet);
+        }
+        self.opened = opened;
+        self.handle_pokes(&mut pokes, now);
+        self.pokes = pokes;
+        if control.is_some() {
+            self.handle_handshake(source, datagram, now);
         }
     }
 
-    fn known(&self, slot: Option<Slot>, otherwise: DropReason) -> Result<Slot, DropReason> {
-        slot.ok_or(otherwise)
+    /// Settles what packets met on their way.
+    pub(crate) fn handle_pokes(&mut self, pokes: &mut Vec<Poke>, now: Instant) {
+        for poke in pokes.drain(..) {
+            let slot = match poke {
+                Poke::Confirm { index } | Poke::Roam { index, .. } => {
+                    self.plane.read().session(index).map(|(slot, _)| *slot)
+                }
+                Poke::Renew { slot } | Poke::Watch { slot } => Some(slot),
+            };
+            let Some((slot, peer)) = slot.and_then(|slot| Some((slot, self.peers.peer_mut(slot)?)))
+            else {
+                continue;
+            };
+            let cx = cx!(self, now);
+            match poke {
+                Poke::Confirm { index } => peer.confirm(index, cx),
+                Poke::Roam { source, .. } => peer.found_at(source, cx),
+                Poke::Renew { .. } => peer.renew(cx),
+                Poke::Watch { .. } => peer.watch(cx),
+            }
+            self.settle(slot, now);
+        }
+    }
+
+    /// Takes a handshake message or a cookie reply.
+    pub(crate) fn handle_handshake(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
+        let source = canonical(source);
+        if self.is_full() {
+            return self.plane.dropped(DropReason::Backlog);
+        }
+        let handled = match Message::parse(datagram) {
+            Some(Message::Initiation) => self.handle_initiation(source, datagram, now),
+            Some(Message::Response { receiver }) => {
+                self.handle_response(source, receiver, datagram, now)
+            }
+            Some(Message::Cookie { receiver }) => self.handle_cookie(receiver, datagram, now),
+            Some(Message::Data { .. }) | None => Err(DropReason::NotWireGuard),
+        };
+        match handled {
+            Ok(slot) => self.settle(slot, now),
+            Err(reason) => self.plane.dropped(reason),
+        }
+    }
+
+    fn handle_initiation(
+        &mut self,
+        source: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<Slot, DropReason> {
+        self.admit(source, datagram, now)?;
+        let claim = self
+            .identity
+            .claim(datagram)
+            .ok_or(DropReason::BadHandshake)?;
+        let slot = self
+            .peers
+            .by_key(&claim.initiator)
+            .ok_or(DropReason::UnknownPeer)?;
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.receive_initiation(source, claim, cx!(self, now));
+        }
+        Ok(slot)
+    }
+
+    fn handle_response(
+        &mut self,
+        source: SocketAddr,
+        receiver: u32,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<Slot, DropReason> {
+        self.admit(source, datagram, now)?;
+        let slot = self.initiator(receiver)?;
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.receive_response(source, datagram, cx!(self, now));
+        }
+        Ok(slot)
+    }
+
+    fn handle_cookie(
+        &mut self,
+        receiver: u32,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<Slot, DropReason> {
+        let slot = self.initiator(receiver)?;
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.receive_cookie(datagram, cx!(self, now));
+        }
+        Ok(slot)
+    }
+
+    /// Whose initiation under way has this index.
+    fn initiator(&self, index: u32) -> Result<Slot, DropReason> {
+        let slot = self.initiations.get(&index);
+        slot.copied().ok_or(DropReason::UnknownIndex)
     }
 
     /// Lets a handshake message past the limiter, or answers it with a cookie.
     fn admit(
         &mut self,
         source: SocketAddr,
-        datagram: &[u8],
+        message: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
-        let reply = self.out.transmits.room(CONTROL_ROOM);
-        match self.limiter.check(source.ip(), datagram, now, reply) {
+        let (keys, entropy) = (self.identity.mac_keys(), &mut self.entropy);
+        match self.limiter.check(source, message, keys, entropy, now) {
             Verdict::Pass => Ok(()),
-            Verdict::Cookie(length) => {
-                self.out.transmits.commit(source, length);
+            Verdict::Cookie(reply) => {
+                self.out.transmits.room(reply.len()).copy_from_slice(&reply);
+                self.out.transmits.commit(source, reply.len());
                 Err(DropReason::CookieSent)
             }
             Verdict::Drop(reason) => Err(reason),
         }
     }
 
-    fn receive(
-        &mut self,
-        slot: Slot,
-        source: SocketAddr,
-        message: Message,
-        datagram: &[u8],
-        now: Instant,
-    ) {
-        let Some(peer) = self.peers.peer_mut(slot) else {
-            return;
-        };
-        let cx: &mut Context<'_> = cx!(self, now);
-        match message {
-            Message::Initiation => peer.receive_initiation(source, datagram, cx),
-            Message::Response { .. } => peer.receive_response(source, message, datagram, cx),
-            Message::Cookie { .. } => peer.receive_cookie(message, datagram, cx),
-            Message::Data { receiver, .. } => {
-                if let Some(length) = peer.receive_data(source, receiver, message, datagram, cx) {
-                    self.deliver(slot, length);
-                }
-            }
-        }
-        self.peers.schedule(slot, now);
-    }
-
-    /// Delivers the packet in the room of the batch, if its source is its sender's.
-    fn deliver(&mut self, slot: Slot, length: usize) {
-        let packet = self.out.packets.room(length);
-        match Addresses::parse(packet) {
-            None => self.out.drop(DropReason::MalformedInner),
-            Some(addresses) if self.peers.routes().lookup(addresses.source) != Some(slot) => {
-                self.out.drop(DropReason::SpoofedSource);
-            }
-            Some(_) => self.out.packets.commit(length),
-        }
-    }
-
     /// Takes an inner packet that is to be sent to the peer that owns its destination.
     pub fn handle_inner(&mut self, packet: &[u8], now: Instant) {
-        let Some(addresses) = Addresses::parse(packet) else {
-            return self.out.drop(DropReason::MalformedOutgoing);
+        let Some(segments) = Packet::parse(packet) else {
+            return self.plane.dropped(DropReason::MalformedOutgoing);
         };
-        let Some(slot) = self.peers.routes().lookup(addresses.destination) else {
-            return self.out.drop(DropReason::NoRoute);
-        };
-        if self.out.transmits.len() >= MAX_PENDING {
-            return self.out.drop(DropReason::Backlog);
+        if self.is_full() {
+            return self.plane.dropped(DropReason::Backlog);
         }
-        let Some(peer) = self.peers.peer_mut(slot) else {
-            return;
+        let mut pokes = std::mem::take(&mut self.pokes);
+        let plane = Arc::clone(&self.plane);
+        let batch = &mut self.out.transmits;
+        let sealed = plane.seal(&plane.read(), &segments, now, batch, &mut pokes);
+        self.handle_pokes(&mut pokes, now);
+        self.pokes = pokes;
+        if sealed.is_err() {
+            self.hold(packet, now);
+        }
+    }
+
+    /// Takes an inner packet for which there was no session a moment ago.
+    pub(crate) fn hold(&mut self, packet: &[u8], now: Instant) {
+        let Some(inner) = packet::Inner::parse(packet) else {
+            return self.plane.dropped(DropReason::MalformedOutgoing);
+        };
+        let slot = self.plane.read().routes.lookup(inner.destination);
+        let Some((slot, peer)) = slot.and_then(|slot| Some((slot, self.peers.peer_mut(slot)?)))
+        else {
+            return self.plane.dropped(DropReason::NoRoute);
         };
         peer.send(packet, cx!(self, now));
+        self.settle(slot, now);
+    }
+
+    /// Whether as much waits to be fetched as may.
+    fn is_full(&self) -> bool {
+        self.out.transmits.bytes() >= MAX_PENDING || self.out.packets.bytes() >= MAX_PENDING
+    }
+
+    /// Has packets and the schedule follow a change of a peer.
+    fn settle(&mut self, slot: Slot, now: Instant) {
+        if let Some(peer) = self.peers.peer_mut(slot) {
+            peer.publish(&self.plane);
+        }
         self.peers.schedule(slot, now);
     }
 
     /// Does what is due at this moment. Early and repeated calls do no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.peers.pop_due(now) {
-            self.renew_if_outdated(slot, now);
             if let Some(peer) = self.peers.peer_mut(slot) {
                 peer.advance(cx!(self, now));
             }
-            self.peers.schedule(slot, now);
+            self.settle(slot, now);
         }
     }
 
@@ -245,28 +350,16 @@ impl Core {
         self.peers.next_deadline()
     }
 
-    /// Takes the date, to be told about once a second: it dates handshakes for statistics,
-    /// and a step of the clock is dealt with.
+    /// Takes the date, to be told about once a second: handshakes are dated by it.
     ///
-    /// Peers refuse handshakes dated before the last one they saw. After a step forward
-    /// (a machine without a clock battery heard the time), handshakes are dated anew; a
-    /// clock behind [`Self::handshake_floor`] is reported as [`Event::ClockBehind`].
+    /// Peers refuse handshakes dated before the last one they saw. While the clock is behind
+    /// [`Self::handshake_floor`], handshakes are dated from there on, and the clock is reported
+    /// as [`Event::ClockBehind`] whenever it was set back.
     pub fn handle_wall_clock(&mut self, wall: SystemTime, now: Instant) {
         let expected = self.clocks.wall_at(now);
         self.clocks = Clocks { wall, at: now };
         let tolerance = std::time::Duration::from_secs(2);
-        if wall
-            .duration_since(expected)
-            .is_ok_and(|step| step > tolerance)
-        {
-            for slot in self.peers.slots() {
-                if let Some(peer) = self.peers.peer_mut(slot) {
-                    peer.outdated = true;
-                }
-                self.renew_if_outdated(slot, now);
-                self.peers.schedule(slot, now);
-            }
-        } else if expected
+        if expected
             .duration_since(wall)
             .is_ok_and(|step| step > tolerance)
         {
@@ -278,12 +371,14 @@ impl Core {
         if let Ok(behind) = self.latest_stamp.duration_since(self.clocks.wall)
             && !behind.is_zero()
         {
-            self.out.event(Event::ClockBehind { behind });
+            let now = self.clocks.at;
+            cx!(self, now).event(Event::ClockBehind { behind });
         }
     }
 
     /// The latest date on a handshake sent so far. Persist it and hand it to the next life
-    /// as [`CoreConfig::handshake_floor`]: a clock found behind it is then named as such.
+    /// as [`CoreConfig::handshake_floor`]: handshakes are dated later than that, and a clock
+    /// found behind it is named as such.
     pub fn handshake_floor(&self) -> SystemTime {
         self.latest_stamp
     }
@@ -319,27 +414,27 @@ impl Core {
         &self.private_key
     }
 
-    /// What is known of each peer, sorted by public key.
-    pub fn peers(&self) -> Vec<PeerStats> {
-        let mut peers: Vec<_> = self.peers.iter().map(|peer| peer.stats()).collect();
+    /// What is known of each peer at this moment, sorted by public key.
+    pub fn peers(&self, now: Instant) -> Vec<PeerStats> {
+        let mut peers: Vec<_> = self.peers.iter().map(|peer| peer.stats(now)).collect();
         peers.sort_unstable_by_key(|peer| peer.public_key);
         peers
     }
 
-    /// What is known of one peer.
-    pub fn peer(&self, public_key: &PublicKey) -> Option<PeerStats> {
+    /// What is known of one peer at this moment.
+    pub fn peer(&self, public_key: &PublicKey, now: Instant) -> Option<PeerStats> {
         let slot = self.peers.by_key(public_key)?;
-        self.peers.peer(slot).map(|peer| peer.stats())
+        self.peers.peer(slot).map(|peer| peer.stats(now))
     }
 
     /// What was dropped so far, by reason.
-    pub fn drops(&self) -> &DropCounters {
-        &self.out.drops
+    pub fn drops(&self) -> DropCounters {
+        self.plane.drops().counters()
     }
 
     /// Counts drops that the shell made, so that all are found in one place.
-    pub fn count_drops(&mut self, reason: DropReason, times: u64) {
-        self.out.drops.add(reason, times);
+    pub fn count_drops(&self, reason: DropReason, times: u64) {
+        self.plane.drops().add(reason, times);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Inner packets: the addresses of an IPv4 or IPv6 packet, and padding.
+//! Inner packets: the addresses and the length of an IPv4 or IPv6 packet, and padding.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,15 +7,17 @@ const IPV6_HEADER: usize = 40;
 /// Plaintexts are padded to a multiple of this (white paper, section 5.4.6).
 const PADDING: usize = 16;
 
-/// The addresses of an inner packet.
+/// What has to be known of an inner packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Addresses {
+pub(crate) struct Inner {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
+    /// Its length by its own account, without padding, in bytes.
+    pub(crate) length: usize,
 }
 
-impl Addresses {
-    /// Reads the addresses of an IP packet; `None` for what is no IP packet, or is longer by
+impl Inner {
+    /// Reads the header of an IP packet; `None` for what is no IP packet, or is longer by
     /// its own account than it is.
     pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
         match packet.first()? >> 4 {
@@ -36,12 +38,14 @@ impl Addresses {
                 Some(Self {
                     source: address(12),
                     destination: address(16),
+                    length,
                 })
             }
             6 => {
                 let header = packet.first_chunk::<IPV6_HEADER>()?;
-                let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                if length + IPV6_HEADER > packet.len() {
+                let payload = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                let length = payload + IPV6_HEADER;
+                if length > packet.len() {
                     return None;
                 }
                 let address = |at: usize| {
@@ -52,6 +56,7 @@ impl Addresses {
                 Some(Self {
                     source: address(8),
                     destination: address(24),
+                    length,
                 })
             }
             _ => None,
@@ -80,11 +85,11 @@ mod tests {
         let mut packet = vec![0u8; 20];
         packet[0] = 0x45;
         packet[3] = 20;
-        assert!(Addresses::parse(&packet).is_some());
+        assert!(Inner::parse(&packet).is_some());
         packet[3] = 21;
-        assert!(Addresses::parse(&packet).is_none());
+        assert!(Inner::parse(&packet).is_none());
         packet[3] = 19;
-        assert!(Addresses::parse(&packet).is_none());
+        assert!(Inner::parse(&packet).is_none());
     }
 
     #[test]
@@ -99,7 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            let _ = Addresses::parse(&bytes);
+            let _ = Inner::parse(&bytes);
         }
 
         #[test]

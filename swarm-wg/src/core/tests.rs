@@ -1,7 +1,7 @@
-//! The core against other cores: what each weakness of the noise layer below would break.
+//! The core against other cores.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::DropReason;
 use super::wire::COUNTER_LIMIT;
@@ -40,8 +40,7 @@ fn drops(network: &Network, id: NodeId, reason: DropReason) -> u64 {
 }
 
 fn endpoint(network: &Network, of: NodeId, at: NodeId) -> Option<SocketAddr> {
-    let key = network.core(of).public_key();
-    network.core(at).peer(&key).unwrap().endpoint
+    network.peer(at, of).endpoint
 }
 
 fn of_type(wire: &[Vec<u8>], kind: u8) -> Vec<&Vec<u8>> {
@@ -66,7 +65,7 @@ fn a_packet_that_waited_for_the_handshake_arrives_and_so_does_the_answer() {
             events.iter().filter(|event| **event == completed).count(),
             1
         );
-        let stats = network.core(id).peer(&peer).unwrap();
+        let stats = network.peer(id, other);
         assert!(stats.session && stats.latest_handshake.is_some());
     }
     assert_eq!(
@@ -283,7 +282,7 @@ fn a_pre_shared_key_must_be_the_same_and_may_change_while_running() {
         .with(B, |core, now| core.update_peer(&config, now))
         .unwrap();
     let peer = network.core(A).public_key();
-    assert!(network.core(B).peer(&peer).unwrap().session);
+    assert!(network.core(B).peer(&peer, network.now()).unwrap().session);
 }
 
 #[test]
@@ -311,7 +310,7 @@ fn an_endpoint_told_without_a_session_starts_a_handshake_at_once_and_again_after
     network.set_address(B, elsewhere());
     network.run_for(Duration::from_millis(1400));
     assert_eq!(of_type(&network.wire(), 1).len(), 1);
-    assert!(network.core(A).peer(&peer).unwrap().session);
+    assert!(network.core(A).peer(&peer, network.now()).unwrap().session);
 }
 
 #[test]
@@ -341,8 +340,23 @@ fn a_prefix_belongs_to_the_last_peer_that_claimed_it() {
         .with(A, |core, now| core.add_peer(&config, now))
         .unwrap();
     let [b, c] = [B, C].map(|id| network.core(id).public_key());
-    assert!(network.core(A).peer(&b).unwrap().allowed_ips.is_empty());
-    assert_eq!(network.core(A).peer(&c).unwrap().allowed_ips.len(), 1);
+    assert!(
+        network
+            .core(A)
+            .peer(&b, network.now())
+            .unwrap()
+            .allowed_ips
+            .is_empty()
+    );
+    assert_eq!(
+        network
+            .core(A)
+            .peer(&c, network.now())
+            .unwrap()
+            .allowed_ips
+            .len(),
+        1
+    );
     network.with(A, |core, now| core.remove_peer(&c, now));
     assert!(!network.core(A).is_allowed(Network::inner(B).into()));
 }
@@ -415,41 +429,53 @@ fn a_changed_private_key_ends_the_sessions_and_new_ones_begin_under_it() {
     assert_eq!(network.received(A).len(), 1);
 }
 
-#[test]
-fn a_clock_behind_the_handshakes_of_an_earlier_life_is_named() {
-    let network = session();
-    let floor = network.core(A).handshake_floor();
-    assert!(floor > std::time::SystemTime::UNIX_EPOCH);
-    let mut config = super::CoreConfig::new(network.core(A).private_key().clone());
-    config.handshake_floor = Some(floor + Duration::from_secs(3600));
-    let mut core = super::Core::new(config, 1, network.now(), floor);
-    let Some(Event::ClockBehind { behind }) = core.poll_event() else {
-        panic!("no event")
-    };
-    assert_eq!(behind, Duration::from_secs(3600));
-    assert_eq!(core.handshake_floor(), floor + Duration::from_secs(3600));
+/// A core with the key of a node, that lives on from what `floor` says, on a clock of its own.
+fn reborn(network: &mut Network, of: NodeId, floor: SystemTime, wall: SystemTime) -> super::Core {
+    let mut config = super::CoreConfig::new(network.core(of).private_key().clone());
+    config.handshake_floor = Some(floor);
+    super::Core::new(config, [9; 32], network.now(), wall)
 }
 
 #[test]
-fn a_step_forward_of_the_clock_dates_handshakes_anew() {
+fn a_clock_behind_the_handshakes_of_an_earlier_life_is_named_and_peers_answer_all_the_same() {
+    let mut network = session();
+    let floor = network.core(A).handshake_floor();
+    let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+    let mut core = reborn(&mut network, A, floor, epoch);
+    let Some(Event::ClockBehind { behind }) = core.poll_event() else {
+        panic!("no event")
+    };
+    assert_eq!(behind, floor.duration_since(epoch).unwrap());
+    assert_eq!(core.handshake_floor(), floor);
+
+    network.run_for(Duration::from_secs(1));
+    let now = network.now();
+    core.add_peer(&network.peer_config(B), now).unwrap();
+    core.handle_inner(&udp_packet(Network::inner(A), Network::inner(B), b"x"), now);
+    let mut batch = super::TransmitBatch::default();
+    assert!(core.poll_transmit(&mut batch));
+    let initiation = batch.iter().next().unwrap().payload.to_vec();
+    network.inject(B, elsewhere(), &initiation);
+    assert_eq!(of_type(&network.wire(), 2).len(), 1);
+    assert_eq!(drops(&network, B, DropReason::ReplayedHandshake), 0);
+    assert!(core.handshake_floor() > floor);
+}
+
+#[test]
+fn a_step_of_the_clock_is_followed_and_a_step_back_is_named() {
     let mut network = pair();
-    let index = |network: &Network| network.core(A).peers.iter().next().unwrap().index;
-    let before = index(&network);
-    let later = network.wall_now() + Duration::from_secs(10);
+    let later = network.wall_now() + Duration::from_secs(1000);
     network.with(A, |core, now| core.handle_wall_clock(later, now));
-    assert_ne!(
-        index(&network),
-        before,
-        "the state without a session was made anew"
-    );
     network.send(A, B, b"x");
     network.run_for(Duration::from_millis(20));
     assert_eq!(network.received(B).len(), 1);
-    // A session is not given up for the date.
-    let before = index(&network);
-    let later = later + Duration::from_secs(100);
-    network.with(A, |core, now| core.handle_wall_clock(later, now));
-    assert_eq!(index(&network), before);
+    let floor = network.core(A).handshake_floor();
+    assert!(floor >= later);
+    network.events(A);
+    let back = later - Duration::from_secs(500);
+    network.with(A, |core, now| core.handle_wall_clock(back, now));
+    let behind = floor.duration_since(back).unwrap();
+    assert_eq!(network.events(A), [Event::ClockBehind { behind }]);
 }
 
 #[test]

@@ -7,10 +7,19 @@ pub(crate) const INITIATION_LEN: usize = 148;
 pub(crate) const RESPONSE_LEN: usize = 92;
 /// Length of a cookie reply, in bytes.
 pub(crate) const COOKIE_LEN: usize = 64;
+/// Length of a data message's header, in bytes; the sealed packet and its tag follow.
+pub(crate) const DATA_HEADER: usize = 16;
 /// What a data message adds to its plaintext, in bytes.
 pub(crate) const DATA_OVERHEAD: usize = 32;
-/// The message type of a handshake initiation.
-pub(crate) const TYPE_INITIATION: u8 = 1;
+
+/// The first four bytes of a handshake initiation: the type, and three reserved bytes.
+pub(crate) const TYPE_INITIATION: [u8; 4] = [1, 0, 0, 0];
+/// The first four bytes of a handshake response.
+pub(crate) const TYPE_RESPONSE: [u8; 4] = [2, 0, 0, 0];
+/// The first four bytes of a cookie reply.
+pub(crate) const TYPE_COOKIE: [u8; 4] = [3, 0, 0, 0];
+/// The first four bytes of a data message.
+pub(crate) const TYPE_DATA: [u8; 4] = [4, 0, 0, 0];
 
 /// Data counters from here on are refused: the protocol ends a session before
 /// (`REJECT_AFTER_MESSAGES`, 2^64 − 2^13 − 1), and arithmetic on them would overflow.

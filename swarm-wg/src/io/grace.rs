@@ -20,7 +20,7 @@ pub(super) struct Grace {
 pub(super) struct Turns(Arc<AtomicU64>);
 
 /// A turn under way; over when dropped.
-pub(super) struct Turn<'a>(&'a AtomicU64);
+pub(super) struct Turn(Arc<AtomicU64>);
 
 impl Grace {
     pub(super) fn register(&self) -> Turns {
@@ -45,14 +45,14 @@ impl Grace {
 }
 
 impl Turns {
-    /// Begins a turn, to be called before the core is locked.
-    pub(super) fn begin(&self) -> Turn<'_> {
+    /// Begins a turn, to be called before anything is looked up; not within another.
+    pub(super) fn begin(&self) -> Turn {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Turn(&self.0)
+        Turn(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }

@@ -17,6 +17,7 @@ mod netlink;
 mod pump;
 mod routes;
 mod shared;
+mod sys;
 mod threads;
 mod timer;
 mod tun;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use rustix::event::{EventfdFlags, eventfd};
@@ -18,22 +18,29 @@ use super::tun::Tun;
 use super::udp::Sockets;
 use super::{clock, lock};
 use crate::config::{InterfaceName, PeerConfig, TunnelConfig};
+use crate::core::plane::Plane;
 use crate::core::{Core, CoreConfig};
 use crate::error::Error;
 use crate::key::{PrivateKey, PublicKey};
+use crate::stats::PeerStats;
+
+/// Workers past this number find no more packets to share on a machine of today.
+const MAX_WORKERS: usize = 8;
 
 pub(crate) struct Shared {
     pub(super) core: Mutex<Core>,
+    pub(super) plane: Arc<Plane>,
     pub(super) tun: Tun,
     pub(super) sockets: Mutex<Arc<Sockets>>,
     pub(super) grace: Grace,
     pub(super) subscribers: Subscribers,
     pub(super) timer: Alarm,
     pub(super) stopping: AtomicBool,
+    closed: Closed,
     /// Readable once the tunnel stops; never read.
     pub(super) stop: OwnedFd,
-    /// Readable when the receive thread has to take up other sockets.
-    pub(super) rebound: OwnedFd,
+    /// Readable when a worker's receive thread has to take up other sockets.
+    pub(super) rebound: Vec<OwnedFd>,
     name: InterfaceName,
     fwmark: AtomicU32,
     /// Changes are made one at a time, with this.
@@ -45,25 +52,31 @@ impl Shared {
     /// Makes the interface and binds the port; nothing passes yet.
     pub(crate) fn open(config: &TunnelConfig) -> Result<Arc<Self>, Error> {
         let name = config.interface.as_str();
-        let mut seed = [0u8; 8];
+        let mut seed = [0u8; 32];
         super::fill_random(&mut seed)?;
+        let workers = config
+            .workers
+            .map_or_else(default_workers, |workers| workers.get().into());
         let mut core_config = CoreConfig::new(config.private_key.clone());
         core_config.mtu = config.mtu;
         core_config.handshake_floor = config.handshake_floor;
         let now = clock::now();
-        let core = Core::new(core_config, u64::from_ne_bytes(seed), now, clock::wall());
+        let core = Core::new(core_config, seed, now, clock::wall());
 
-        let sockets = Sockets::bind(config.listen_port, config.fwmark)?;
-        let tun = Tun::create(&config.interface, config.mtu)?;
+        let sockets = Sockets::bind(config.listen_port, config.fwmark, workers)?;
+        let tun = Tun::create(&config.interface, config.mtu, workers)?;
         let index = tun.index().map_err(interface_error(name, "find"))?;
         let routes = InterfaceRoutes::new(index, name, &config.addresses, config.routes)?;
-        tun.bring_up().map_err(interface_error(name, "bring up"))?;
+        if config.up {
+            tun.bring_up().map_err(interface_error(name, "bring up"))?;
+        }
 
         let event = || {
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(|error| Error::Thread(error.into()))
         };
         let shared = Arc::new(Self {
+            plane: Arc::clone(core.plane()),
             core: Mutex::new(core),
             tun,
             sockets: Mutex::new(Arc::new(sockets)),
@@ -71,14 +84,15 @@ impl Shared {
             subscribers: Subscribers::default(),
             timer: Alarm::new(now),
             stopping: AtomicBool::new(false),
+            closed: Closed::default(),
             stop: event()?,
-            rebound: event()?,
+            rebound: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
             name: config.interface.clone(),
             fwmark: AtomicU32::new(config.fwmark),
             control: Mutex::new(None),
             routes: Mutex::new(routes),
         });
-        *lock(&shared.control) = Some(Pump::new(&shared));
+        *lock(&shared.control) = Some(Pump::new(&shared, 0));
         Ok(shared)
     }
 
@@ -88,6 +102,21 @@ impl Shared {
 
     pub(crate) fn port(&self) -> u16 {
         lock(&self.sockets).port()
+    }
+
+    /// What is known of each peer, sorted by public key.
+    pub(crate) fn peers(&self) -> Vec<PeerStats> {
+        self.read(|core| core.peers(clock::now()))
+    }
+
+    /// What is known of one peer.
+    pub(crate) fn peer(&self, peer: &PublicKey) -> Option<PeerStats> {
+        self.read(|core| core.peer(peer, clock::now()))
+    }
+
+    /// How many threads carry packets in each direction.
+    pub(super) fn workers(&self) -> usize {
+        self.rebound.len()
     }
 
     pub(crate) fn fwmark(&self) -> u32 {
@@ -106,13 +135,13 @@ impl Shared {
     /// Changes the core, and sends what it has to say to that.
     fn change<R>(&self, work: impl FnOnce(&mut Core, std::time::Instant) -> R) -> R {
         let mut control = lock(&self.control);
-        let pump = control.get_or_insert_with(|| Pump::new(self));
+        let pump = control.get_or_insert_with(|| Pump::new(self, 0));
         pump.turn(self, work)
     }
 
     pub(crate) fn add_peer(&self, config: &PeerConfig) -> Result<(), Error> {
         let peer = config.public_key;
-        if self.read(|core| core.peer(&peer).is_some()) {
+        if self.peer(&peer).is_some() {
             return Err(Error::PeerExists { peer });
         }
         lock(&self.routes).add(&config.allowed_ips)?;
@@ -123,7 +152,7 @@ impl Shared {
     pub(crate) fn update_peer(&self, config: &PeerConfig) -> Result<(), Error> {
         let peer = config.public_key;
         let before = self
-            .read(|core| core.peer(&peer))
+            .peer(&peer)
             .ok_or(Error::UnknownPeer { peer })?
             .allowed_ips;
         lock(&self.routes).add(&config.allowed_ips)?;
@@ -140,9 +169,7 @@ impl Shared {
     }
 
     pub(crate) fn remove_peer(&self, peer: &PublicKey) -> bool {
-        let prefixes = self
-            .read(|core| core.peer(peer))
-            .map(|peer| peer.allowed_ips);
+        let prefixes = self.peer(peer).map(|peer| peer.allowed_ips);
         let removed = self.change(|core, now| core.remove_peer(peer, now));
         self.grace.wait();
         if let Some(prefixes) = prefixes {
@@ -171,10 +198,10 @@ impl Shared {
         if port != 0 && port == self.port() {
             return Ok(port);
         }
-        let sockets = Arc::new(Sockets::bind(port, self.fwmark())?);
+        let sockets = Arc::new(Sockets::bind(port, self.fwmark(), self.workers())?);
         let port = sockets.port();
         *lock(&self.sockets) = sockets;
-        ring(&self.rebound);
+        self.rebound.iter().for_each(ring);
         Ok(port)
     }
 
@@ -198,12 +225,51 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// Says that the interface, or the configuration socket, was taken away.
+    pub(crate) fn close(&self) {
+        self.closed.close();
+    }
+
+    /// Waits until the tunnel is closed, no longer than this; whether it is.
+    pub(crate) fn wait_closed(&self, timeout: Duration) -> bool {
+        self.closed.wait(timeout)
+    }
+
     /// Tells every thread to end.
     pub(super) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         ring(&self.stop);
         self.timer.ring();
     }
+}
+
+/// Whether a tunnel was closed from outside, and waiting for that.
+#[derive(Default)]
+struct Closed {
+    closed: Mutex<bool>,
+    news: Condvar,
+}
+
+impl Closed {
+    fn close(&self) {
+        *lock(&self.closed) = true;
+        self.news.notify_all();
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        let closed = lock(&self.closed);
+        let (closed, _) = self
+            .news
+            .wait_timeout_while(closed, timeout, |closed| !*closed)
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *closed
+    }
+}
+
+/// One worker for every two processors, one of which seals and one of which opens.
+fn default_workers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (processors / 2).clamp(1, MAX_WORKERS)
 }
 
 fn ring(event: &OwnedFd) {

@@ -1,5 +1,6 @@
 //! The threads of a tunnel: one reads the interface, one the sockets, one the clock.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,8 +31,10 @@ impl Threads {
             shared: Arc::clone(shared),
             handles: Vec::new(),
         };
-        threads.spawn("receive", receive)?;
-        threads.spawn("send", send)?;
+        for worker in 0..shared.workers() {
+            threads.spawn("receive", move |shared| receive(shared, worker))?;
+            threads.spawn("send", move |shared| send(shared, worker))?;
+        }
         threads.spawn("timer", watch_clock)?;
         Ok(threads)
     }
@@ -77,39 +80,42 @@ pub(crate) fn wait<'a>(shared: &'a Shared, fds: impl Iterator<Item = PollFd<'a>>
     !shared.is_stopping()
 }
 
-fn receive(shared: &Shared) {
-    let mut pump = Pump::new(shared);
+fn receive(shared: &Shared, worker: usize) {
+    let mut pump = Pump::new(shared, worker);
     let mut batch = ReceiveBatch::new();
     loop {
         let sockets = Arc::clone(&lock(&shared.sockets));
-        sockets.receive(&mut batch);
-        if batch.is_empty() {
-            let rebound = std::iter::once(PollFd::new(&shared.rebound, PollFlags::IN));
-            if !wait(shared, sockets.poll_fds().chain(rebound)) {
+        let pair = sockets.of(worker);
+        pair.receive(&mut batch);
+        if !batch.is_empty() {
+            pump.carry_in(shared, &mut batch);
+            if shared.is_stopping() {
                 return;
             }
-            let mut count = [0u8; 8];
-            let _ = rustix::io::read(&shared.rebound, &mut count);
             continue;
         }
-        pump.turn(shared, |core, now| {
-            for (source, datagram) in batch.iter() {
-                core.handle_datagram(source, datagram, now);
-            }
-        });
-        if shared.is_stopping() {
+        let rebound = &shared.rebound[worker];
+        let woken = std::iter::once(PollFd::new(rebound, PollFlags::IN));
+        if !wait(shared, pair.poll_fds().chain(woken)) {
             return;
         }
+        let mut count = [0u8; 8];
+        let _ = rustix::io::read(rebound, &mut count);
     }
 }
 
-fn send(shared: &Shared) {
-    let mut pump = Pump::new(shared);
+fn send(shared: &Shared, worker: usize) {
+    let mut pump = Pump::new(shared, worker);
     let mut batch = ReadBatch::new();
+    let queue = shared.tun.queue(worker);
     let mut failing = false;
     loop {
-        match shared.tun.read(&mut batch) {
+        match queue.read(&mut batch) {
             Ok(()) => failing = false,
+            Err(error) if is_gone(&error) => {
+                tracing::warn!(interface = shared.name(), "the interface was taken away");
+                return shared.close();
+            }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::error!(%error, interface = shared.name(), "cannot read from the interface");
@@ -117,33 +123,38 @@ fn send(shared: &Shared) {
                 std::thread::sleep(AFTER_FAILURE);
             }
         }
-        if batch.is_empty() {
-            if !wait(
-                shared,
-                std::iter::once(PollFd::new(&shared.tun, PollFlags::IN)),
-            ) {
+        if !batch.is_empty() {
+            pump.carry_out(shared, &batch);
+            if shared.is_stopping() {
                 return;
             }
             continue;
         }
-        pump.turn(shared, |core, now| {
-            for packet in batch.iter() {
-                core.handle_inner(packet, now);
-            }
-        });
-        if shared.is_stopping() {
+        if !wait(shared, std::iter::once(PollFd::new(&queue, PollFlags::IN))) {
             return;
         }
     }
 }
 
+/// Whether the interface behind a queue exists no more.
+fn is_gone(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::BADFD, Errno::NODEV]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 fn watch_clock(shared: &Shared) {
-    let mut pump = Pump::new(shared);
+    let mut pump = Pump::new(shared, 0);
     while !shared.is_stopping() {
         let ((), deadline) = pump.turn_unarmed(shared, |core, now| {
             core.handle_wall_clock(clock::wall(), now);
             core.handle_timeout(now);
         });
+        // It may be changed by anybody; padding stops there.
+        if let Ok(mtu) = shared.tun.mtu() {
+            shared.plane.set_mtu(mtu.into());
+        }
         shared.timer.sleep(deadline, clock::now());
     }
 }

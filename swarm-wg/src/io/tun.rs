@@ -1,115 +1,283 @@
-//! The TUN device: packets in batches.
+//! The TUN device: super-packets in, joined packets out.
+//!
+//! With segmentation offload (a virtio-net header before each packet) the kernel hands over
+//! up to 64 KiB of a flow with one read, and takes as much with one write. Where it refuses
+//! that, packets come and go one by one.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 use super::routes::interface_error;
 use crate::config::InterfaceName;
-use crate::core::PacketBatch;
 use crate::error::Error;
+use crate::offload::{GSO_UDP_L4, HEADER_LEN, Joiner, Offer, Split, VirtioHeader};
 
 /// Packets that wait in the kernel for this process. The default, 500, loses packets at rates
 /// that the tunnel can carry.
 pub(super) const QUEUE_LEN: u32 = 4000;
-/// The largest packet a device can hand over.
-const MAX_PACKET: usize = 65_535;
-/// Packets read before a turn is made of them.
-const MAX_BATCH: usize = 64;
+/// The most that one read hands over.
+const MAX_READ: usize = HEADER_LEN + 65_536;
+/// Reads before a turn is made of them …
+const MAX_READS: usize = 64;
+/// … or bytes, if they come first: about what one send takes.
+const ENOUGH: usize = 50_000;
+/// The most parts of one write that need no allocation.
+const MAX_PARTS: usize = 72;
 
+/// The interface, with a queue for each worker.
 pub(super) struct Tun {
-    device: SyncDevice,
+    queues: Vec<SyncDevice>,
+    /// Whether a virtio-net header is before each packet.
+    headers: bool,
+    /// Whether joined TCP, and UDP, is taken.
+    takes_tcp: AtomicBool,
+    takes_udp: AtomicBool,
 }
 
 impl Tun {
     /// Makes the interface, which is still down.
-    pub(super) fn create(name: &InterfaceName, mtu: u16) -> Result<Self, Error> {
-        let device = DeviceBuilder::new()
-            .name(name.as_str())
-            .mtu(mtu)
-            .enable(false)
-            .build_sync()
-            .map_err(interface_error(name.as_str(), "create"))?;
-        device
-            .set_nonblocking(true)
-            .map_err(interface_error(name.as_str(), "configure"))?;
-        Ok(Self { device })
+    pub(super) fn create(name: &InterfaceName, mtu: u16, workers: usize) -> Result<Self, Error> {
+        let build = |offload: bool| {
+            DeviceBuilder::new()
+                .name(name.as_str())
+                .mtu(mtu)
+                .enable(false)
+                .with(|device| {
+                    device.offload(offload).multi_queue(workers > 1);
+                })
+                .build_sync()
+        };
+        let (first, headers) = match build(true) {
+            Ok(device) => (device, true),
+            Err(error) => {
+                tracing::debug!(%error, "the interface has no offload");
+                let device = build(false).map_err(interface_error(name.as_str(), "create"))?;
+                (device, false)
+            }
+        };
+        let takes_udp = headers && first.udp_gso();
+        let mut queues = vec![first];
+        let configure = interface_error(name.as_str(), "configure");
+        let rest: io::Result<()> = (1..workers)
+            .try_for_each(|_| {
+                queues.push(queues[0].try_clone()?);
+                Ok(())
+            })
+            .and_then(|()| {
+                queues
+                    .iter()
+                    .try_for_each(|queue| queue.set_nonblocking(true))
+            });
+        rest.map_err(configure)?;
+        Ok(Self {
+            queues,
+            headers,
+            takes_tcp: AtomicBool::new(headers),
+            takes_udp: AtomicBool::new(takes_udp),
+        })
     }
 
     pub(super) fn index(&self) -> io::Result<u32> {
-        self.device.if_index()
+        self.queues[0].if_index()
+    }
+
+    pub(super) fn mtu(&self) -> io::Result<u16> {
+        self.queues[0].mtu()
     }
 
     pub(super) fn bring_up(&self) -> io::Result<()> {
-        self.device.enabled(true)
+        self.queues[0].enabled(true)
     }
 
+    /// The queue of a worker.
+    pub(super) fn queue(&self, worker: usize) -> Queue<'_> {
+        Queue {
+            tun: self,
+            fd: self.queues[worker].as_fd(),
+        }
+    }
+
+    /// What may be joined before it is written.
+    pub(super) fn offer(&self) -> Offer {
+        Offer {
+            tcp: self.takes_tcp.load(Ordering::Relaxed),
+            udp: self.takes_udp.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// One queue of the interface.
+#[derive(Clone, Copy)]
+pub(super) struct Queue<'a> {
+    tun: &'a Tun,
+    fd: BorrowedFd<'a>,
+}
+
+impl Queue<'_> {
     /// Reads what there is, up to a full batch.
-    pub(super) fn read(&self, batch: &mut ReadBatch) -> io::Result<()> {
+    pub(super) fn read(self, batch: &mut ReadBatch) -> io::Result<()> {
         batch.clear();
-        while batch.ends.len() < MAX_BATCH && batch.buffer.len() - batch.used() >= MAX_PACKET {
-            let used = batch.used();
-            match self.device.recv(&mut batch.buffer[used..]) {
-                Ok(length) => batch.ends.push(used + length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if batch.ends.is_empty() => return Err(error),
+        while batch.entries.len() < MAX_READS && batch.used < ENOUGH {
+            let room = &mut batch.buffer[batch.used..batch.used + MAX_READ];
+            match rustix::io::read(self.fd, room) {
+                Ok(length) => batch.take(length, self.tun.headers),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) if batch.entries.is_empty() => return Err(error.into()),
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    /// Writes packets; returns how many the interface would not take.
-    pub(super) fn write(&self, packets: &PacketBatch) -> u64 {
+    /// Joins packets that lie in a buffer, and writes them; returns how many the interface
+    /// would not take.
+    pub(super) fn write(
+        self,
+        joiner: &mut Joiner,
+        buffer: &mut [u8],
+        packets: &[Range<usize>],
+    ) -> u64 {
+        if packets.is_empty() {
+            return 0;
+        }
+        joiner.set_offer(self.tun.offer());
+        joiner.join(buffer, packets);
         let mut failed = 0;
-        for packet in packets.iter() {
-            if let Err(error) = self.device.send(packet) {
+        for (header, parts) in joiner.writes() {
+            let result = self.write_parts(header, buffer, parts);
+            let Err(error) = result else { continue };
+            if parts.len() > 1 && error == rustix::io::Errno::INVAL {
+                failed += self.write_apart(*header, buffer, parts);
+            } else {
+                failed += parts.len() as u64;
+                tracing::debug!(%error, packets = parts.len(), "interface refuses packets");
+            }
+        }
+        failed
+    }
+
+    fn write_parts(
+        self,
+        header: &[u8; HEADER_LEN],
+        buffer: &[u8],
+        parts: &[Range<usize>],
+    ) -> rustix::io::Result<()> {
+        let skipped = usize::from(!self.tun.headers);
+        let all =
+            std::iter::once(&header[..]).chain(parts.iter().map(|part| &buffer[part.clone()]));
+        let count = parts.len() + 1;
+        let write = |slices: &[IoSlice<'_>]| loop {
+            match rustix::io::writev(self.fd, &slices[skipped..]) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return result.map(drop),
+            }
+        };
+        if count > MAX_PARTS {
+            return write(&all.map(IoSlice::new).collect::<Vec<_>>());
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_PARTS];
+        for (slice, bytes) in slices.iter_mut().zip(all) {
+            *slice = IoSlice::new(bytes);
+        }
+        write(&slices[..count])
+    }
+
+    /// Writes packets one by one that the kernel refuses as one, and joins no more of their
+    /// kind. Returns how many it would not take.
+    fn write_apart(self, header: [u8; HEADER_LEN], buffer: &[u8], parts: &[Range<usize>]) -> u64 {
+        let header = VirtioHeader::parse(&header);
+        let is_udp = header.gso_type == GSO_UDP_L4;
+        let refused = if is_udp {
+            &self.tun.takes_udp
+        } else {
+            &self.tun.takes_tcp
+        };
+        refused.store(false, Ordering::Relaxed);
+        tracing::info!(udp = is_udp, "the kernel takes no joined packets");
+        let joined: Vec<u8> = parts
+            .iter()
+            .flat_map(|part| &buffer[part.clone()])
+            .copied()
+            .collect();
+        let Ok(split) = Split::parse(header, &joined) else {
+            return parts.len() as u64;
+        };
+        let mut failed = 0;
+        let mut packet = Vec::new();
+        for n in 0..split.count() {
+            packet.resize(split.segment_len(n), 0);
+            split.write(n, &mut packet);
+            let whole = 0..packet.len();
+            if self
+                .write_parts(&[0; HEADER_LEN], &packet, &[whole])
+                .is_err()
+            {
                 failed += 1;
-                tracing::debug!(%error, length = packet.len(), "interface refuses packet");
             }
         }
         failed
     }
 }
 
-impl AsFd for Tun {
+impl AsFd for Queue<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
+        self.fd
     }
 }
 
-/// Packets read from the device, in one buffer.
+/// What was read from the device, in one buffer.
 pub(super) struct ReadBatch {
     buffer: Vec<u8>,
-    ends: Vec<usize>,
+    used: usize,
+    entries: Vec<(VirtioHeader, Range<usize>)>,
 }
 
 impl ReadBatch {
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; MAX_PACKET + MAX_BATCH * 2048],
-            ends: Vec::with_capacity(MAX_BATCH),
+            buffer: vec![0; ENOUGH + MAX_READ],
+            used: 0,
+            entries: Vec::with_capacity(MAX_READS),
         }
     }
 
-    fn used(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
+    /// Takes what was read to the end of what is used.
+    fn take(&mut self, length: usize, headers: bool) {
+        let start = self.used;
+        self.used += length;
+        let header = self.buffer[start..self.used].first_chunk::<HEADER_LEN>();
+        match header {
+            Some(header) if headers => {
+                let header = VirtioHeader::parse(header);
+                self.entries.push((header, start + HEADER_LEN..self.used));
+            }
+            _ => self
+                .entries
+                .push((VirtioHeader::default(), start..self.used)),
+        }
     }
 
     fn clear(&mut self) {
-        self.ends.clear();
+        self.used = 0;
+        self.entries.clear();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.entries.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, end)| &self.buffer[start..*end])
+    /// The packets, each one that may have to be cut.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (VirtioHeader, &[u8])> {
+        (0..self.entries.len()).filter_map(|n| self.entry(n))
+    }
+
+    pub(super) fn entry(&self, n: usize) -> Option<(VirtioHeader, &[u8])> {
+        let (header, range) = self.entries.get(n)?;
+        Some((*header, &self.buffer[range.clone()]))
     }
 }

@@ -1,51 +1,72 @@
-//! The UDP sockets: IPv4 and IPv6 on one port, datagrams in batches.
+//! The UDP sockets: IPv4 and IPv6 on one port, a pair for each worker, runs of datagrams with
+//! one call.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::sys::{self, Incoming, MAX_MESSAGES, Outgoing};
 use crate::core::TransmitBatch;
 use crate::error::Error;
 
 /// Room in the kernel for datagrams each way, in bytes. The default loses bursts; more than
 /// this gains nothing.
 const BUFFER: usize = 4 << 20;
-/// The largest datagram there is.
-const MAX_DATAGRAM: usize = 65_535;
-/// Datagrams read before a turn is made of them.
-const MAX_BATCH: usize = 64;
+/// Room for one message: the longest there is, and something that keeps the starts of messages
+/// from falling into the same sets of a processor's cache.
+const STRIDE: usize = 65_536 + 2048;
+/// Messages longer than this were joined by the kernel: a few make a batch.
+const JOINED: usize = 4096;
+/// Batches after which the other socket is asked first, so that none is starved.
+const FAIRNESS: usize = 16;
 /// How long a full socket may hold up its sender. A longer wait would hold up the timers of
 /// every peer.
 const SEND_PATIENCE: Duration = Duration::from_millis(50);
 /// How often a free port is sought that both families can have.
 const PORT_ATTEMPTS: u32 = 16;
+/// Runs that the kernel has refused to cut, one after another, before it is no longer asked.
+const REFUSALS: u32 = 8;
 
+/// The sockets of all workers, on one port.
 pub(super) struct Sockets {
-    v4: UdpSocket,
-    /// `None` on a machine without IPv6.
-    v6: Option<UdpSocket>,
+    pairs: Vec<Pair>,
     port: u16,
+}
+
+/// The sockets of one worker.
+pub(super) struct Pair {
+    v4: Sender,
+    /// `None` on a machine without IPv6.
+    v6: Option<Sender>,
+}
+
+/// A socket, and what it is known to refuse.
+struct Sender {
+    socket: UdpSocket,
+    /// Runs refused one after another.
+    refusals: AtomicU32,
 }
 
 impl Sockets {
     /// Binds a port, or any free one for 0.
-    pub(super) fn bind(port: u16, fwmark: u32) -> Result<Self, Error> {
+    pub(super) fn bind(port: u16, fwmark: u32, workers: usize) -> Result<Self, Error> {
         let mut attempts = if port == 0 { PORT_ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
-            match Self::bind_both(port, fwmark) {
+            match Self::bind_all(port, fwmark, workers) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
                 result => return result.map_err(|source| Error::Bind { port, source }),
             }
         }
     }
 
-    fn bind_both(port: u16, fwmark: u32) -> io::Result<Self> {
+    fn bind_all(port: u16, fwmark: u32, workers: usize) -> io::Result<Self> {
         let v4 = open((Ipv4Addr::UNSPECIFIED, port).into(), fwmark)?;
         let port = v4.local_addr()?.port();
         let v6 = match open((Ipv6Addr::UNSPECIFIED, port).into(), fwmark) {
@@ -53,87 +74,212 @@ impl Sockets {
             Err(error) if is_without_ipv6(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { v4, v6, port })
+        let mut pairs = vec![Pair::new(v4, v6)];
+        // The port was nobody's; from here on it is shared by the workers.
+        for _ in 1..workers {
+            let [v4, v6] = [Some(&pairs[0].v4), pairs[0].v6.as_ref()].map(|first| {
+                first
+                    .map(|first| open_beside(&first.socket, fwmark))
+                    .transpose()
+            });
+            if let Some(v4) = v4? {
+                pairs.push(Pair::new(v4, v6?));
+            }
+        }
+        Ok(Self { pairs, port })
     }
 
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.all().map(|socket| PollFd::new(socket, PollFlags::IN))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &UdpSocket> {
-        std::iter::once(&self.v4).chain(&self.v6)
+    /// The sockets of a worker.
+    pub(super) fn of(&self, worker: usize) -> &Pair {
+        &self.pairs[worker]
     }
 
     /// Sets the mark on outgoing datagrams.
     pub(super) fn set_fwmark(&self, fwmark: u32) -> io::Result<()> {
-        self.all()
-            .try_for_each(|socket| socket2::SockRef::from(socket).set_mark(fwmark))
+        self.pairs
+            .iter()
+            .flat_map(Pair::all)
+            .try_for_each(|sender| socket2::SockRef::from(&sender.socket).set_mark(fwmark))
+    }
+}
+
+impl Pair {
+    fn new(v4: UdpSocket, v6: Option<UdpSocket>) -> Self {
+        let sender = |socket| Sender {
+            socket,
+            refusals: AtomicU32::new(0),
+        };
+        Self {
+            v4: sender(v4),
+            v6: v6.map(sender),
+        }
     }
 
-    /// Reads what there is, up to a full batch; each socket gets its share.
+    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.all()
+            .map(|sender| PollFd::new(&sender.socket, PollFlags::IN))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Sender> {
+        std::iter::once(&self.v4).chain(&self.v6)
+    }
+
+    /// Reads what there is, up to a full batch, from one socket after the other.
     pub(super) fn receive(&self, batch: &mut ReceiveBatch) {
-        batch.entries.clear();
-        let mut limit = 0;
-        for socket in self.all() {
-            limit += MAX_BATCH / 2;
-            while batch.entries.len() < limit {
-                let used = batch.used();
-                let Some(room) = batch.buffer.get_mut(used..used + MAX_DATAGRAM) else {
+        batch.messages.clear();
+        batch.turns = batch.turns.wrapping_add(1);
+        if batch.turns.is_multiple_of(FAIRNESS) {
+            batch.first = 1 - batch.first;
+        }
+        let sockets = [Some(&self.v4), self.v6.as_ref()];
+        for which in [batch.first, 1 - batch.first] {
+            let Some(sender) = sockets[which] else {
+                continue;
+            };
+            let result = sys::receive(
+                sender.socket.as_fd(),
+                &mut batch.buffer,
+                STRIDE,
+                batch.count,
+                &mut batch.messages,
+            );
+            match result {
+                Ok(()) => {
+                    batch.first = which;
                     break;
-                };
-                match socket.recv_from(room) {
-                    Ok((length, source)) => batch.entries.push((source, used + length)),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        tracing::debug!(%error, "cannot receive");
-                        break;
-                    }
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => tracing::debug!(%error, "cannot receive"),
             }
         }
+        let joined = batch.messages.iter().any(|message| message.length > JOINED);
+        batch.count = if joined { 1 } else { MAX_MESSAGES };
     }
 
     /// Sends datagrams; returns how many the operating system would not take.
     pub(super) fn send(&self, batch: &TransmitBatch) -> u64 {
         let mut failed = 0;
-        for transmit in batch.iter() {
-            if let Err(error) = self.send_one(transmit.destination, transmit.payload) {
-                failed += 1;
-                tracing::debug!(%error, destination = %transmit.destination, "cannot send");
+        let empty = Outgoing {
+            destination: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            payload: &[],
+            segment_len: 0,
+        };
+        let mut messages = [empty; MAX_MESSAGES];
+        let mut runs = batch.iter().peekable();
+        while let Some(first) = runs.peek() {
+            let is_v4 = first.destination.is_ipv4();
+            let mut count = 0;
+            while count < MAX_MESSAGES
+                && let Some(run) = runs.next_if(|run| run.destination.is_ipv4() == is_v4)
+            {
+                messages[count] = Outgoing {
+                    destination: run.destination,
+                    payload: run.payload,
+                    segment_len: run.segment_len,
+                };
+                count += 1;
+            }
+            let sender = if is_v4 {
+                Some(&self.v4)
+            } else {
+                self.v6.as_ref()
+            };
+            failed += match sender {
+                Some(sender) => sender.send_all(&messages[..count]),
+                None => messages[..count].iter().map(datagrams).sum(),
+            };
+        }
+        failed
+    }
+}
+
+/// How many datagrams a message is.
+fn datagrams(message: &Outgoing<'_>) -> u64 {
+    message.payload.len().div_ceil(message.segment_len.max(1)) as u64
+}
+
+impl Sender {
+    /// Sends messages, whatever becomes of each; returns how many datagrams were not sent.
+    fn send_all(&self, mut messages: &[Outgoing<'_>]) -> u64 {
+        let mut failed = 0;
+        while let Some(first) = messages.first() {
+            let is_run = first.payload.len() > first.segment_len;
+            if is_run && self.refusals.load(Ordering::Relaxed) >= REFUSALS {
+                failed += self.send_apart(first);
+                messages = &messages[1..];
+                continue;
+            }
+            match sys::send(self.socket.as_fd(), messages) {
+                Ok(sent) => {
+                    let cut = messages[..sent]
+                        .iter()
+                        .any(|m| m.payload.len() > m.segment_len);
+                    if cut && self.refusals.load(Ordering::Relaxed) > 0 {
+                        self.refusals.store(0, Ordering::Relaxed);
+                    }
+                    messages = &messages[sent.max(1)..];
+                }
+                Err(error) => {
+                    if self.is_worth_another_try(&error) {
+                        continue;
+                    }
+                    failed += match is_run && is_refusal(&error) {
+                        true => {
+                            self.refusals.fetch_add(1, Ordering::Relaxed);
+                            self.send_apart(first)
+                        }
+                        false => {
+                            let destination = first.destination;
+                            tracing::debug!(%error, %destination, "cannot send");
+                            datagrams(first)
+                        }
+                    };
+                    messages = &messages[1..];
+                }
             }
         }
         failed
     }
 
-    fn send_one(&self, destination: SocketAddr, payload: &[u8]) -> io::Result<()> {
-        let socket = match (destination, &self.v6) {
-            (SocketAddr::V4(_), _) => &self.v4,
-            (SocketAddr::V6(_), Some(socket)) => socket,
-            (SocketAddr::V6(_), None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        loop {
-            match socket.send_to(payload, destination) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
-                    let patience = Timespec::try_from(SEND_PATIENCE).map_err(io::Error::other)?;
-                    if rustix::event::poll(&mut fds, Some(&patience))? == 0 {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
+    /// Sends the datagrams of a run that the kernel does not cut.
+    fn send_apart(&self, run: &Outgoing<'_>) -> u64 {
+        let each = run.payload.chunks(run.segment_len).map(|payload| Outgoing {
+            destination: run.destination,
+            payload,
+            segment_len: payload.len(),
+        });
+        let each: Vec<_> = each.collect();
+        self.send_all(&each)
+    }
+
+    /// Whether a send that failed may succeed in a moment; waits for that.
+    fn is_worth_another_try(&self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => true,
+            io::ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+                Timespec::try_from(SEND_PATIENCE)
+                    .is_ok_and(|patience| rustix::event::poll(&mut fds, Some(&patience)) != Ok(0))
             }
+            _ => false,
         }
     }
 }
 
-fn open(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
+/// Whether the kernel, or the path, takes no run of datagrams: an old kernel or a device
+/// without checksums (EINVAL, EIO), or datagrams longer than the path carries in one piece.
+fn is_refusal(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::INVAL, Errno::IO, Errno::MSGSIZE, Errno::OPNOTSUPP]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn new_socket(address: SocketAddr, fwmark: u32) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -151,6 +297,24 @@ fn open(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
         socket.set_mark(fwmark)?;
     }
     socket.set_nonblocking(true)?;
+    if let Err(error) = sys::enable_gro(socket.as_fd()) {
+        tracing::debug!(%error, "datagrams are not joined on receiving");
+    }
+    Ok(socket)
+}
+
+fn open(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
+    let socket = new_socket(address, fwmark)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Opens another socket on the port of one that is bound: the kernel spreads sources over them.
+fn open_beside(first: &UdpSocket, fwmark: u32) -> io::Result<UdpSocket> {
+    socket2::SockRef::from(first).set_reuse_port(true)?;
+    let address = first.local_addr()?;
+    let socket = new_socket(address, fwmark)?;
+    socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -174,33 +338,39 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Datagrams received, in one buffer.
+/// Messages received, each in a part of one buffer.
 pub(super) struct ReceiveBatch {
     buffer: Vec<u8>,
-    entries: Vec<(SocketAddr, usize)>,
+    messages: Vec<Incoming>,
+    /// How many messages to ask for.
+    count: usize,
+    /// Which socket is asked first: the one that had something.
+    first: usize,
+    turns: usize,
 }
 
 impl ReceiveBatch {
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; MAX_DATAGRAM + MAX_BATCH * 2048],
-            entries: Vec::with_capacity(MAX_BATCH),
+            buffer: vec![0; STRIDE * MAX_MESSAGES],
+            messages: Vec::with_capacity(MAX_MESSAGES),
+            count: MAX_MESSAGES,
+            first: 0,
+            turns: 0,
         }
     }
 
-    fn used(&self) -> usize {
-        self.entries.last().map_or(0, |(_, end)| *end)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.messages.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let starts = std::iter::once(0).chain(self.entries.iter().map(|(_, end)| *end));
-        starts
-            .zip(&self.entries)
-            .map(|(start, (source, end))| (*source, &self.buffer[start..*end]))
+    /// A message, and where it begins in the buffer.
+    pub(super) fn message(&self, n: usize) -> Option<(usize, Incoming)> {
+        Some((n * STRIDE, *self.messages.get(n)?))
+    }
+
+    pub(super) fn buffer(&mut self) -> &mut [u8] {
+        &mut self.buffer
     }
 }
 
@@ -209,37 +379,70 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_families_share_a_port_and_datagrams_come_in_one_batch() {
-        let sockets = Sockets::bind(0, 0).unwrap();
+    fn both_families_share_a_port_and_datagrams_come_in_batches() {
+        let sockets = Sockets::bind(0, 0, 1).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         for n in 0..3u8 {
             client
                 .send_to(&[n; 5], ("127.0.0.1", sockets.port()))
                 .unwrap();
         }
-        let mut expected = 3;
-        if sockets.v6.is_some()
+        let mut expected = vec![vec![0; 5], vec![1; 5], vec![2; 5]];
+        if sockets.of(0).v6.is_some()
             && let Ok(client) = UdpSocket::bind("[::1]:0")
         {
             client.send_to(&[9; 7], ("::1", sockets.port())).unwrap();
-            expected += 1;
+            expected.push(vec![9; 7]);
         }
         let mut batch = ReceiveBatch::new();
-        sockets.receive(&mut batch);
-        let received: Vec<_> = batch
-            .iter()
-            .map(|(_, datagram)| datagram.to_vec())
-            .collect();
-        assert_eq!(received.len(), expected);
-        assert_eq!(received[2], [2; 5]);
-        sockets.receive(&mut batch);
-        assert!(batch.is_empty());
+        let mut received = Vec::new();
+        loop {
+            sockets.of(0).receive(&mut batch);
+            if batch.is_empty() {
+                break;
+            }
+            for (start, message) in (0..).map_while(|n| batch.message(n)) {
+                let bytes = &batch.buffer[start..start + message.length];
+                received.extend(bytes.chunks(message.segment_len).map(<[u8]>::to_vec));
+            }
+        }
+        received.sort();
+        assert_eq!(received, expected);
     }
 
     #[test]
-    fn a_port_in_use_is_an_error_that_names_it() {
-        let first = Sockets::bind(0, 0).unwrap();
+    fn a_port_in_use_is_an_error_that_names_it_however_many_share_it() {
+        let first = Sockets::bind(0, 0, 2).unwrap();
         let port = first.port();
-        assert!(matches!(Sockets::bind(port, 0), Err(Error::Bind { port: p, .. }) if p == port));
+        for workers in [1, 2] {
+            assert!(
+                matches!(Sockets::bind(port, 0, workers), Err(Error::Bind { port: p, .. }) if p == port)
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_cut_is_sent_apart_and_nothing_is_lost() {
+        let sockets = Sockets::bind(0, 0, 1).unwrap();
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let payload: Vec<u8> = (0..200).collect();
+        let run = |segment_len| Outgoing {
+            destination: receiver.local_addr().unwrap(),
+            payload: &payload,
+            segment_len,
+        };
+        // 200 datagrams are more than one call can cut: refused, as by a kernel without it.
+        let sender = &sockets.of(0).v4;
+        for _ in 0..=REFUSALS {
+            assert_eq!(sender.send_all(&[run(1), run(150)]), 0);
+            let mut room = [0u8; 300];
+            for n in 0..200u8 {
+                assert_eq!(receiver.recv(&mut room).unwrap(), 1);
+                assert_eq!(room[0], n);
+            }
+            assert_eq!(receiver.recv(&mut room).unwrap(), 150);
+            assert_eq!(receiver.recv(&mut room).unwrap(), 50);
+            sender.refusals.store(REFUSALS, Ordering::Relaxed);
+        }
     }
 }

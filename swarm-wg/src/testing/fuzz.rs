@@ -40,15 +40,9 @@ fn network(seed: u64) -> Network {
     network
 }
 
-/// Delivers everything under way, without letting time pass in a build on real time.
+/// Delivers everything under way.
 fn settle(network: &mut Network) {
-    if super::VIRTUAL_TIME {
-        network.run_for(Duration::from_millis(10));
-        return;
-    }
-    for _ in 0..8 {
-        network.land_all();
-    }
+    network.run_for(Duration::from_millis(10));
 }
 
 /// Sequences of operations on a core with live peers: genuine datagrams, changed, repeated,
@@ -118,11 +112,7 @@ pub fn fuzz_datagrams(data: &[u8]) {
                 let _ = network.with(ME, |core, now| core.update_peer(&config, now));
             }
             _ => {
-                if super::VIRTUAL_TIME {
-                    network.run_for(Duration::from_secs(random.below(100)));
-                } else {
-                    network.with(ME, |core, now| core.handle_timeout(now));
-                }
+                network.run_for(Duration::from_secs(random.below(100)));
             }
         }
         seen.extend(network.wire());
@@ -150,7 +140,7 @@ fn forged_changes_nothing(network: &mut Network, source: SocketAddr, datagram: &
     let endpoints = |network: &Network| -> Vec<_> {
         network
             .core(ME)
-            .peers()
+            .peers(network.now())
             .iter()
             .map(|peer| (peer.endpoint, peer.rx_bytes))
             .collect()
@@ -238,4 +228,22 @@ pub fn fuzz_uapi(data: &[u8]) {
         rest = &rest[length..];
     }
     let _ = parse(rest);
+}
+
+/// Super-packets of a TUN device, of any bytes, cut.
+///
+/// # Panics
+/// When what was cut is not as it has to be.
+#[cfg(feature = "tun")]
+pub fn fuzz_split(data: &[u8]) {
+    crate::offload::fuzz_split(data);
+}
+
+/// Packets of several flows, some of them damaged, joined and cut again.
+///
+/// # Panics
+/// When what comes out is not what went in, or packets of a flow overtake each other.
+#[cfg(feature = "tun")]
+pub fn fuzz_join(data: &[u8]) {
+    crate::offload::fuzz_join(data);
 }

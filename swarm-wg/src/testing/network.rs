@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::clock::Clock;
 use crate::config::PeerConfig;
 use crate::core::random::Random;
 use crate::core::{Core, CoreConfig, PacketBatch, TransmitBatch};
 use crate::event::Event;
 use crate::key::PrivateKey;
+use crate::stats::PeerStats;
+
+/// The date at which every network begins, after 1970.
+const FIRST_DAY: Duration = Duration::from_secs(1_800_000_000);
 
 /// A core on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,10 +60,10 @@ struct Flight {
     payload: Vec<u8>,
 }
 
-/// A virtual network of cores.
+/// A virtual network of cores, on a clock of its own.
 pub struct Network {
-    clock: Clock,
-    wall: (SystemTime, Instant),
+    start: Instant,
+    now: Instant,
     random: Random,
     link: Link,
     nodes: Vec<Node>,
@@ -72,11 +75,11 @@ pub struct Network {
 impl Network {
     /// An empty network. The seed decides what is lost, and the keys of its nodes.
     pub fn new(seed: u64) -> Self {
-        let clock = Clock::new();
-        let wall = (Clock::wall(), clock.now());
+        #[allow(clippy::disallowed_methods, reason = "where a test's clock starts")]
+        let start = Instant::now();
         Self {
-            clock,
-            wall,
+            start,
+            now: start,
             random: Random::new(seed),
             link: Link::default(),
             nodes: Vec::new(),
@@ -101,7 +104,9 @@ impl Network {
         let id = NodeId(self.nodes.len());
         let mut config = CoreConfig::new(PrivateKey::from_bytes(key));
         configure(&mut config);
-        let core = Core::new(config, self.random.next(), self.now(), self.wall_now());
+        let mut seed = [0u8; 32];
+        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        let core = Core::new(config, seed, self.now(), self.wall_now());
         self.nodes.push(Node {
             core,
             address: SocketAddr::new(outer(id), 51_820),
@@ -157,6 +162,15 @@ impl Network {
         self.nodes[id.0].address
     }
 
+    /// What a node knows of another at this moment.
+    ///
+    /// # Panics
+    /// When they are no peers.
+    pub fn peer(&self, at: NodeId, of: NodeId) -> PeerStats {
+        let key = self.core(of).public_key();
+        self.core(at).peer(&key, self.now).expect("a peer")
+    }
+
     /// A node's core, to look at.
     pub fn core(&self, id: NodeId) -> &Core {
         &self.nodes[id.0].core
@@ -164,13 +178,12 @@ impl Network {
 
     /// The moment it is.
     pub fn now(&self) -> Instant {
-        self.clock.now()
+        self.now
     }
 
     /// The date it is.
     pub fn wall_now(&self) -> SystemTime {
-        let (wall, at) = self.wall;
-        wall + self.now().saturating_duration_since(at)
+        SystemTime::UNIX_EPOCH + FIRST_DAY + (self.now - self.start)
     }
 
     /// Calls a node's core, and puts on the wire what it has to say to that.
@@ -223,20 +236,13 @@ impl Network {
                 .min()
                 .filter(|at| *at <= end);
             let Some(next) = next else { break };
-            self.clock.advance_to(next);
+            self.now = self.now.max(next);
             self.land_due();
             for id in 0..self.nodes.len() {
                 self.with(NodeId(id), |core, now| core.handle_timeout(now));
             }
         }
-        self.clock.advance_to(end);
-    }
-
-    /// Delivers what is under way at this moment, however long it still had to go.
-    pub(super) fn land_all(&mut self) {
-        for flight in std::mem::take(&mut self.flights).into_values() {
-            self.arrive(&flight);
-        }
+        self.now = end;
     }
 
     fn land_due(&mut self) {
@@ -271,9 +277,11 @@ impl Network {
         node.received.extend(packets.iter().map(<[u8]>::to_vec));
         let (source, plugged) = (node.address, node.plugged);
         for transmit in transmits.iter() {
-            self.wire.push(transmit.payload.to_vec());
-            if plugged {
-                self.launch(source, transmit.destination, transmit.payload);
+            for datagram in transmit.datagrams() {
+                self.wire.push(datagram.to_vec());
+                if plugged {
+                    self.launch(source, transmit.destination, datagram);
+                }
             }
         }
     }

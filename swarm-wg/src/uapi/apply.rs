@@ -19,12 +19,12 @@ pub(crate) fn apply(
 }
 
 fn snapshot(shared: &Shared) -> Snapshot {
+    let peers = shared.peers();
     shared.read(|core| Snapshot {
         private_key: core.private_key().clone(),
         listen_port: shared.port(),
         fwmark: shared.fwmark(),
-        peers: core
-            .peers()
+        peers: peers
             .into_iter()
             .filter_map(|stats| Some((core.peer_config(&stats.public_key)?, stats)))
             .collect(),
@@ -34,13 +34,8 @@ fn snapshot(shared: &Shared) -> Snapshot {
 impl Set {
     fn apply(self, shared: &Shared) -> Result<(), Errno> {
         if let Some(key) = self.private_key {
-            // A tunnel without a key of its own can do nothing; neither can one with a key
-            // that nobody knows.
-            let key = match key {
-                Some(key) => key,
-                None => PrivateKey::generate().map_err(|_| Errno::Io)?,
-            };
-            if shared.read(|core| core.public_key()) != key.public_key() {
+            let key = key.unwrap_or(PrivateKey::none());
+            if shared.read(|core| core.private_key().as_bytes() != key.as_bytes()) {
                 shared.set_private_key(key);
             }
         }
@@ -51,7 +46,7 @@ impl Set {
             shared.set_fwmark(fwmark).map_err(errno)?;
         }
         if self.replace_peers {
-            for peer in shared.read(|core| core.peers()) {
+            for peer in shared.peers() {
                 shared.remove_peer(&peer.public_key);
             }
         }

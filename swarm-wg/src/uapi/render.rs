@@ -22,8 +22,10 @@ impl Snapshot {
     /// The lines of a `get`, keys among them, without the last one.
     pub(crate) fn render(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(256 + self.peers.len() * 512));
-        let private_key = Zeroizing::new(hex::encode(self.private_key.as_bytes()));
-        line(&mut text, "private_key", private_key.as_str());
+        if !self.private_key.is_none() {
+            let private_key = Zeroizing::new(hex::encode(self.private_key.as_bytes()));
+            line(&mut text, "private_key", private_key.as_str());
+        }
         line(&mut text, "listen_port", self.listen_port);
         if self.fwmark != 0 {
             line(&mut text, "fwmark", self.fwmark);

@@ -1,5 +1,5 @@
 //! What takes minutes or hours: sessions renewed and run out, handshakes given up and begun
-//! again. Built with `RUSTFLAGS="--cfg swarm_virtual_time"`, on a clock that these tests move.
+//! again, on a clock that these tests move.
 
 use std::time::Duration;
 
@@ -37,8 +37,7 @@ fn with_keepalive(network: &Network, of: NodeId, seconds: u16) -> PeerConfig {
 }
 
 fn has_session(network: &Network, at: NodeId, with: NodeId) -> bool {
-    let key = network.core(with).public_key();
-    network.core(at).peer(&key).unwrap().session
+    network.peer(at, with).session
 }
 
 fn count(events: &[Event], wanted: fn(&Event) -> bool) -> usize {
@@ -102,7 +101,6 @@ fn an_hour_on_a_bad_link_goes_on_without_a_gap_longer_than_a_few_retries() {
 
 #[test]
 fn a_session_made_after_a_long_silence_lives_its_full_time() {
-    // The noise layer's clock stood still during the silence.
     let mut network = pair();
     network.run_for(secs(5000));
     network.send(A, B, b"x");
