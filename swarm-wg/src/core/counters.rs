@@ -74,6 +74,9 @@ reasons! {
     HandshakeTimeout => "handshake_timeout",
     /// A packet that waited for a session when its peer was removed or renewed.
     PeerRemoved => "peer_removed",
+    /// A packet, or a super-packet of many, of the flow that had most waiting when too much was
+    /// read from the interface.
+    Overload => "overload",
     /// Something the core had to say that was not fetched in time.
     Backlog => "backlog",
     /// An event that was not fetched in time.

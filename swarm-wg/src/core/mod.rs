@@ -29,11 +29,11 @@ mod liveness;
 pub(crate) mod noise;
 mod packet;
 mod peer;
-mod peers;
+pub(crate) mod peers;
 pub(crate) mod plane;
 mod queue;
 pub(crate) mod random;
-mod routes;
+pub(crate) mod routes;
 mod timers;
 mod wire;
 

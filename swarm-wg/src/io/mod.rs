@@ -1,17 +1,19 @@
 //! The shell for Linux: a TUN device, UDP sockets, and the threads between them.
 //!
 //! ```text
-//!        TUN ──▶ send thread ───▶ ┌──────┐ ───▶ UDP
-//!                                 │ Core │
-//!        TUN ◀── receive thread ◀─└──────┘◀──── UDP
-//!                  timer thread, calls ──┘
+//!   TUN ──▶ fair ──▶ cut, seal ──────▶ UDP      a worker: one thread for both ways,
+//!   TUN ◀── join ◀── open ◀─────────── UDP      and a second while both have much to carry
+//!                      │ rarely
+//!                      ▼
+//!                    Core ◀── timer thread, calls
 //! ```
-//! Each thread gathers a batch, makes a *turn* (locks the core, hands the batch over, swaps
-//! the outputs out, unlocks) and then makes the system calls. A lone packet crosses one
-//! thread.
+//! A worker takes a batch, makes a *turn* of it (looks packets up, seals or opens them) and
+//! then the system calls. A lone packet crosses one thread. Only what is out of the ordinary
+//! goes to the core, under its lock; no lock is held during a system call.
 
 mod clock;
 mod events;
+mod fair;
 mod grace;
 mod netlink;
 mod pump;
@@ -22,6 +24,7 @@ mod threads;
 mod timer;
 mod tun;
 mod udp;
+mod worker;
 
 pub use events::{Events, RecvError};
 

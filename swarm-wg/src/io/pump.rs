@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::fair::Fair;
 use super::grace::Turns;
 use super::shared::Shared;
-use super::tun::ReadBatch;
 use super::udp::ReceiveBatch;
 use super::{clock, lock};
 use crate::core::plane::{Datagrams, NoSession, Poke};
@@ -50,15 +50,16 @@ impl Pump {
         }
     }
 
-    /// Seals what was read from the interface, and sends it.
-    pub(super) fn carry_out(&mut self, shared: &Shared, batch: &ReadBatch) {
+    /// Seals what was chosen of what was read from the interface, and sends it. Returns how
+    /// many bytes that were.
+    pub(super) fn carry_out(&mut self, shared: &Shared, batch: &Fair) -> usize {
         let turn = self.turns.begin();
         let now = clock::now();
         self.transmits.clear();
         self.held.clear();
         {
             let tables = shared.plane.read();
-            for (n, (header, packet)) in batch.iter().enumerate() {
+            for (n, (header, packet)) in batch.chosen().enumerate() {
                 let Ok(split) = Split::parse(header, packet) else {
                     shared.plane.dropped(DropReason::MalformedOutgoing);
                     continue;
@@ -75,6 +76,7 @@ impl Pump {
         if !self.held.is_empty() || !self.pokes.is_empty() {
             self.hold(shared, batch);
         }
+        self.transmits.bytes()
     }
 
     fn send(&self, shared: &Shared, batch: &TransmitBatch) {
@@ -85,14 +87,15 @@ impl Pump {
         }
     }
 
-    /// Opens what was received, and delivers it.
-    pub(super) fn carry_in(&mut self, shared: &Shared, batch: &mut ReceiveBatch) {
+    /// Opens what was received, and delivers it. Returns how many bytes that were.
+    pub(super) fn carry_in(&mut self, shared: &Shared, batch: &mut ReceiveBatch) -> usize {
         let turn = self.turns.begin();
         let now = clock::now();
         self.opened.clear();
-        let mut n = 0;
+        let (mut n, mut bytes) = (0, 0);
         while let Some((start, message)) = batch.message(n) {
             n += 1;
+            bytes += message.length;
             let part = start..start + message.length;
             let mut datagrams = Datagrams::new(message.source, part, message.segment_len);
             loop {
@@ -129,11 +132,12 @@ impl Pump {
             .drops()
             .add(DropReason::DeliverFailed, undelivered);
         drop(turn);
+        bytes
     }
 
     /// Gives the core what packets have noted, and the packets that found no session, one by
     /// one.
-    fn hold(&mut self, shared: &Shared, batch: &ReadBatch) {
+    fn hold(&mut self, shared: &Shared, batch: &Fair) {
         let mut pokes = std::mem::take(&mut self.pokes);
         let mut scratch = std::mem::take(&mut self.scratch);
         let held = std::mem::take(&mut self.held);

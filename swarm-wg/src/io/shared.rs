@@ -16,6 +16,7 @@ use super::routes::{InterfaceRoutes, interface_error};
 use super::timer::Alarm;
 use super::tun::Tun;
 use super::udp::Sockets;
+use super::worker::Desk;
 use super::{clock, lock};
 use crate::config::{InterfaceName, PeerConfig, TunnelConfig};
 use crate::core::plane::Plane;
@@ -36,11 +37,12 @@ pub(crate) struct Shared {
     pub(super) subscribers: Subscribers,
     pub(super) timer: Alarm,
     pub(super) stopping: AtomicBool,
+    pub(super) desks: Vec<Desk>,
     closed: Closed,
     /// Readable once the tunnel stops; never read.
     pub(super) stop: OwnedFd,
-    /// Readable when a worker's receive thread has to take up other sockets.
-    pub(super) rebound: Vec<OwnedFd>,
+    /// Readable when a worker has to take up other sockets, or what its helper gave back.
+    pub(super) news: Vec<OwnedFd>,
     name: InterfaceName,
     fwmark: AtomicU32,
     /// Changes are made one at a time, with this.
@@ -84,9 +86,10 @@ impl Shared {
             subscribers: Subscribers::default(),
             timer: Alarm::new(now),
             stopping: AtomicBool::new(false),
+            desks: (0..workers).map(|_| Desk::default()).collect(),
             closed: Closed::default(),
             stop: event()?,
-            rebound: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
+            news: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
             name: config.interface.clone(),
             fwmark: AtomicU32::new(config.fwmark),
             control: Mutex::new(None),
@@ -116,7 +119,7 @@ impl Shared {
 
     /// How many threads carry packets in each direction.
     pub(super) fn workers(&self) -> usize {
-        self.rebound.len()
+        self.news.len()
     }
 
     pub(crate) fn fwmark(&self) -> u32 {
@@ -201,7 +204,7 @@ impl Shared {
         let sockets = Arc::new(Sockets::bind(port, self.fwmark(), self.workers())?);
         let port = sockets.port();
         *lock(&self.sockets) = sockets;
-        self.rebound.iter().for_each(ring);
+        self.news.iter().for_each(ring);
         Ok(port)
     }
 
@@ -239,6 +242,7 @@ impl Shared {
     pub(super) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         ring(&self.stop);
+        self.desks.iter().for_each(Desk::wake);
         self.timer.ring();
     }
 }
@@ -272,7 +276,7 @@ fn default_workers() -> usize {
     (processors / 2).clamp(1, MAX_WORKERS)
 }
 
-fn ring(event: &OwnedFd) {
+pub(super) fn ring(event: &OwnedFd) {
     // It can fail only when it is about to overflow, and then it has been rung.
     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
 }

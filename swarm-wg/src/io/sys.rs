@@ -9,7 +9,6 @@ use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
-use std::time::Duration;
 
 /// The most messages that one call takes.
 pub(super) const MAX_MESSAGES: usize = 64;
@@ -266,31 +265,15 @@ unsafe fn read_address(
     }
 }
 
-/// Has the calling thread run as one that works through batches, in turns of this length at
-/// most (sched_setattr(2)): it is not set aside for whoever was woken a moment ago.
-pub(super) fn schedule_as_batch(turn: Duration) -> io::Result<()> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-    let attributes = Attributes {
-        size: mem::size_of::<Attributes>() as u32,
-        policy: libc::SCHED_BATCH as u32,
-        runtime: u64::try_from(turn.as_nanos()).unwrap_or(0),
-        ..Attributes::default()
-    };
-    // SAFETY: the structure is as the kernel's first version of it, and says its size; the
+/// Has the calling thread run as one that works through batches (sched(7)): it sets
+/// nobody aside when it is woken.
+pub(super) fn schedule_as_batch() -> io::Result<()> {
+    // SAFETY: all zeros is a parameter of priority 0, the only one that this policy takes; the
     // kernel only reads it. 0 is the calling thread.
-    let result =
-        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(&attributes), 0) };
+    let result = unsafe {
+        let parameter: libc::sched_param = mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter)
+    };
     if result == 0 {
         Ok(())
     } else {
@@ -378,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_thread_may_be_scheduled_as_batch() {
-        std::thread::spawn(|| schedule_as_batch(Duration::from_millis(1)))
+        std::thread::spawn(schedule_as_batch)
             .join()
             .unwrap()
             .unwrap();

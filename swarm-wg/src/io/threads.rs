@@ -1,22 +1,18 @@
-//! The threads of a tunnel: one reads the interface, one the sockets, one the clock.
+//! The threads of a tunnel: its workers, and one that watches the clock.
 
-use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::pump::Pump;
 use super::shared::Shared;
-use super::tun::ReadBatch;
-use super::udp::ReceiveBatch;
-use super::{clock, lock};
+use super::{clock, worker};
 use crate::error::Error;
 
-/// Pause after a failure that would otherwise come back at once, such as an interface that
-/// somebody removed.
-const AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// Pause after a failure that would otherwise come back at once.
+pub(super) const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// The threads; ended and waited for when dropped.
 pub(crate) struct Threads {
@@ -32,8 +28,8 @@ impl Threads {
             handles: Vec::new(),
         };
         for worker in 0..shared.workers() {
-            threads.spawn("receive", move |shared| receive(shared, worker))?;
-            threads.spawn("send", move |shared| send(shared, worker))?;
+            threads.spawn("carry", move |shared| worker::carry(shared, worker))?;
+            threads.spawn("help", move |shared| worker::help(shared, worker))?;
         }
         threads.spawn("timer", watch_clock)?;
         Ok(threads)
@@ -66,82 +62,23 @@ impl Drop for Threads {
     }
 }
 
-/// Waits until one of these can be read; false: the tunnel stops.
-pub(crate) fn wait<'a>(shared: &'a Shared, fds: impl Iterator<Item = PollFd<'a>>) -> bool {
+/// Waits until one of these can be read, or no longer than this; false: the tunnel stops.
+pub(crate) fn wait<'a>(
+    shared: &'a Shared,
+    fds: impl Iterator<Item = PollFd<'a>>,
+    limit: Option<Duration>,
+) -> bool {
     let mut all: Vec<_> = std::iter::once(PollFd::new(&shared.stop, PollFlags::IN))
         .chain(fds)
         .collect();
-    if let Err(error) = poll(&mut all, None)
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    if let Err(error) = poll(&mut all, limit.as_ref())
         && error != rustix::io::Errno::INTR
     {
         tracing::error!(%error, "cannot wait");
         std::thread::sleep(AFTER_FAILURE);
     }
     !shared.is_stopping()
-}
-
-fn receive(shared: &Shared, worker: usize) {
-    let mut pump = Pump::new(shared, worker);
-    let mut batch = ReceiveBatch::new();
-    loop {
-        let sockets = Arc::clone(&lock(&shared.sockets));
-        let pair = sockets.of(worker);
-        pair.receive(&mut batch);
-        if !batch.is_empty() {
-            pump.carry_in(shared, &mut batch);
-            if shared.is_stopping() {
-                return;
-            }
-            continue;
-        }
-        let rebound = &shared.rebound[worker];
-        let woken = std::iter::once(PollFd::new(rebound, PollFlags::IN));
-        if !wait(shared, pair.poll_fds().chain(woken)) {
-            return;
-        }
-        let mut count = [0u8; 8];
-        let _ = rustix::io::read(rebound, &mut count);
-    }
-}
-
-fn send(shared: &Shared, worker: usize) {
-    let mut pump = Pump::new(shared, worker);
-    let mut batch = ReadBatch::new();
-    let queue = shared.tun.queue(worker);
-    let mut failing = false;
-    loop {
-        match queue.read(&mut batch) {
-            Ok(()) => failing = false,
-            Err(error) if is_gone(&error) => {
-                tracing::warn!(interface = shared.name(), "the interface was taken away");
-                return shared.close();
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, interface = shared.name(), "cannot read from the interface");
-                }
-                std::thread::sleep(AFTER_FAILURE);
-            }
-        }
-        if !batch.is_empty() {
-            pump.carry_out(shared, &batch);
-            if shared.is_stopping() {
-                return;
-            }
-            continue;
-        }
-        if !wait(shared, std::iter::once(PollFd::new(&queue, PollFlags::IN))) {
-            return;
-        }
-    }
-}
-
-/// Whether the interface behind a queue exists no more.
-fn is_gone(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::BADFD, Errno::NODEV]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn watch_clock(shared: &Shared) {

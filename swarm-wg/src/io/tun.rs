@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
+use super::fair::Fair;
 use super::routes::interface_error;
 use crate::config::InterfaceName;
 use crate::error::Error;
@@ -19,12 +20,8 @@ use crate::offload::{GSO_UDP_L4, HEADER_LEN, Joiner, Offer, Split, VirtioHeader}
 /// Packets that wait in the kernel for this process. The default, 500, loses packets at rates
 /// that the tunnel can carry.
 pub(super) const QUEUE_LEN: u32 = 4000;
-/// The most that one read hands over.
-const MAX_READ: usize = HEADER_LEN + 65_536;
-/// Reads before a turn is made of them …
+/// Reads of one turn: what is read must be sent before more is.
 const MAX_READS: usize = 64;
-/// … or bytes, if they come first: about what one send takes.
-const ENOUGH: usize = 50_000;
 /// The most parts of one write that need no allocation.
 const MAX_PARTS: usize = 72;
 
@@ -118,20 +115,27 @@ pub(super) struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    /// Reads what there is, up to a full batch.
-    pub(super) fn read(self, batch: &mut ReadBatch) -> io::Result<()> {
-        batch.clear();
-        while batch.entries.len() < MAX_READS && batch.used < ENOUGH {
-            let room = &mut batch.buffer[batch.used..batch.used + MAX_READ];
+    /// Reads what there is, within bounds. Returns how many reads had to be dropped to make
+    /// room for others.
+    pub(super) fn read(self, fair: &mut Fair) -> io::Result<u64> {
+        let mut dropped = 0;
+        for _ in 0..MAX_READS {
+            let Some(room) = fair.room() else {
+                match fair.make_room() {
+                    Some(reads) => dropped += reads,
+                    None => break,
+                }
+                continue;
+            };
             match rustix::io::read(self.fd, room) {
-                Ok(length) => batch.take(length, self.tun.headers),
+                Ok(length) => fair.take(length, self.tun.headers),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
-                Err(error) if batch.entries.is_empty() => return Err(error.into()),
+                Err(error) if fair.is_empty() => return Err(error.into()),
                 Err(_) => break,
             }
         }
-        Ok(())
+        Ok(dropped)
     }
 
     /// Joins packets that lie in a buffer, and writes them; returns how many the interface
@@ -227,57 +231,5 @@ impl Queue<'_> {
 impl AsFd for Queue<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd
-    }
-}
-
-/// What was read from the device, in one buffer.
-pub(super) struct ReadBatch {
-    buffer: Vec<u8>,
-    used: usize,
-    entries: Vec<(VirtioHeader, Range<usize>)>,
-}
-
-impl ReadBatch {
-    pub(super) fn new() -> Self {
-        Self {
-            buffer: vec![0; ENOUGH + MAX_READ],
-            used: 0,
-            entries: Vec::with_capacity(MAX_READS),
-        }
-    }
-
-    /// Takes what was read to the end of what is used.
-    fn take(&mut self, length: usize, headers: bool) {
-        let start = self.used;
-        self.used += length;
-        let header = self.buffer[start..self.used].first_chunk::<HEADER_LEN>();
-        match header {
-            Some(header) if headers => {
-                let header = VirtioHeader::parse(header);
-                self.entries.push((header, start + HEADER_LEN..self.used));
-            }
-            _ => self
-                .entries
-                .push((VirtioHeader::default(), start..self.used)),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.used = 0;
-        self.entries.clear();
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The packets, each one that may have to be cut.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (VirtioHeader, &[u8])> {
-        (0..self.entries.len()).filter_map(|n| self.entry(n))
-    }
-
-    pub(super) fn entry(&self, n: usize) -> Option<(VirtioHeader, &[u8])> {
-        let (header, range) = self.entries.get(n)?;
-        Some((*header, &self.buffer[range.clone()]))
     }
 }

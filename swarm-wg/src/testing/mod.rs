@@ -7,6 +7,7 @@
 mod fuzz;
 mod network;
 mod packets;
+mod routes;
 
 #[cfg(feature = "uapi")]
 pub use fuzz::fuzz_uapi;
@@ -15,3 +16,4 @@ pub use fuzz::{fuzz_datagrams, fuzz_inner};
 pub use fuzz::{fuzz_join, fuzz_split};
 pub use network::{Link, Network, NodeId};
 pub use packets::udp_packet;
+pub use routes::RoutingTable;

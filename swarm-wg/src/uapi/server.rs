@@ -21,6 +21,8 @@ use crate::io::{Shared, wait};
 const DIRECTORY: &str = "/var/run/wireguard";
 /// How long a client may be silent. Requests are served one after another.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the socket is still there.
+const WATCH: Duration = Duration::from_millis(250);
 /// Requests on one connection: enough for a tool, and a bound for a client that never stops.
 const MAX_REQUESTS: usize = 1024;
 
@@ -86,8 +88,13 @@ impl Server {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN);
-                    if !wait(shared, std::iter::once(ready)) {
+                    if !wait(shared, std::iter::once(ready), Some(WATCH)) {
                         return;
+                    }
+                    // Tools end a tunnel in userspace by removing its socket.
+                    if !self.path.exists() {
+                        tracing::warn!(path = %self.path.display(), "the socket was removed");
+                        return shared.close();
                     }
                 }
                 Err(error) => {
