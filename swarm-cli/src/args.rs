@@ -1,6 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +20,36 @@ pub(crate) struct Args {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// What is logged unless `SWARM_LOG` says otherwise.
+    pub(crate) fn log_filter(&self) -> &'static str {
+        if let Command::Wg(_) = self.command
+            && let Some(filter) = cmd::wg::log_filter()
+        {
+            return filter;
+        }
+        match self.global.verbose {
+            0 => "warn,matrix_sdk=error,matrix_sdk_crypto=error",
+            1 => "info,matrix_sdk=warn,matrix_sdk_crypto=error",
+            _ => "debug,hyper=info,rustls=info",
+        }
+    }
+}
+
+/// The arguments as the program's name has them: under the names of a userspace WireGuard they are those of
+/// `swarm wg`, since wg-quick calls a single word.
+pub(crate) fn as_called(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let name = arguments
+        .first()
+        .and_then(|word| Path::new(word).file_name());
+    let is_wireguard = name.is_some_and(|name| name == "wireguard-go" || name == "swarm-wg");
+    if is_wireguard && arguments.get(1).map(OsString::as_os_str) != Some(OsStr::new("--version")) {
+        arguments.insert(1, "wg".into());
+    }
+    arguments
 }
 
 /// What every command takes.
@@ -57,12 +88,33 @@ pub(crate) enum Command {
     Config(cmd::config::Config),
     Bus(cmd::bus::Bus),
     Room(cmd::room::Room),
+    Wg(cmd::wg::Wg),
     Demo(cmd::demo::Demo),
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::CommandFactory;
+
+    #[test]
+    fn under_the_name_of_a_userspace_wireguard_it_is_one() {
+        for (called, means) in [
+            ("swarm wg0", "swarm wg0"),
+            (
+                "/usr/bin/wireguard-go -f wg0",
+                "/usr/bin/wireguard-go wg -f wg0",
+            ),
+            ("swarm-wg wg0", "swarm-wg wg wg0"),
+            ("wireguard-go --version", "wireguard-go --version"),
+            ("swarm-wg", "swarm-wg wg"),
+        ] {
+            let words = called.split(' ').map(OsString::from);
+            let wanted: Vec<_> = means.split(' ').map(OsString::from).collect();
+            assert_eq!(super::as_called(words), wanted, "{called}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

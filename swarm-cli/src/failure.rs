@@ -73,10 +73,7 @@ fn advice(error: &Error) -> (Kind, Option<String>) {
             Some("who has it: ss -ltnp; another port can be set in swarm.toml"),
         ),
         Error::MissingProgram { install, .. } => (Kind::Environment, Some(*install)),
-        Error::Tunnel(_) => (
-            Kind::Environment,
-            Some("a tunnel needs root, or CAP_NET_ADMIN and /dev/net/tun"),
-        ),
+        Error::Tunnel(error) => (Kind::Environment, Some(tunnel(error))),
         Error::Authority(error) => authority(error),
         Error::Enroll(_) => (
             Kind::Failed,
@@ -85,6 +82,17 @@ fn advice(error: &Error) -> (Kind, Option<String>) {
         _ => (Kind::Failed, None),
     };
     (kind, hint.map(str::to_owned))
+}
+
+fn tunnel(error: &swarm_wg::Error) -> &'static str {
+    use std::io::{Error, ErrorKind};
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>());
+    match cause.map(Error::kind) {
+        Some(ErrorKind::AddrInUse | ErrorKind::ResourceBusy) => {
+            "another process has it: wg show, ip link, ss -lunp"
+        }
+        _ => "a tunnel needs root, or CAP_NET_ADMIN and /dev/net/tun",
+    }
 }
 
 fn authority(error: &swarm_pki::store::Error) -> (Kind, Option<&'static str>) {

@@ -18,8 +18,8 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    start_logging(args.global.verbose);
+    let args = args::Args::parse_from(args::as_called(std::env::args_os()));
+    start_logging(args.log_filter());
     match cmd::run(args) {
         Ok(code) => code,
         Err(failure) => {
@@ -30,13 +30,8 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to standard error; `SWARM_LOG` filters them as `RUST_LOG` does elsewhere.
-fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => "warn,matrix_sdk=error,matrix_sdk_crypto=error",
-        1 => "info,matrix_sdk=warn,matrix_sdk_crypto=error",
-        _ => "debug,hyper=info,rustls=info",
-    };
-    let filter = EnvFilter::try_from_env("SWARM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_env("SWARM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

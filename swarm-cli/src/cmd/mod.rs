@@ -13,6 +13,7 @@ pub(crate) mod revoke;
 pub(crate) mod room;
 pub(crate) mod status;
 pub(crate) mod up;
+pub(crate) mod wg;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Config(command) => return command.run(global, output),
         Command::Bus(command) => command.run(global, output),
         Command::Room(command) => command.run(global, output),
+        Command::Wg(command) => return command.run(),
         Command::Demo(command) => return command.run(global),
     };
     done.map(|()| ExitCode::SUCCESS)

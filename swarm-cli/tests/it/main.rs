@@ -6,5 +6,7 @@ mod authority;
 mod bad_input;
 mod bootstrap;
 mod certificates;
+mod lab;
 mod offline;
 mod program;
+mod wg;
