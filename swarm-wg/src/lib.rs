@@ -102,7 +102,7 @@ pub use config::{InterfaceName, InvalidInterfaceName, TunnelConfig};
 pub use error::Error;
 pub use event::Event;
 #[cfg(feature = "tun")]
-pub use io::{Events, RecvError};
+pub use io::{Events, RecvError, Watch};
 pub use key::{InvalidKey, KEY_LEN, PresharedKey, PrivateKey, PublicKey};
 pub use metrics::{Metrics, Sample};
 pub use stats::PeerStats;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{PeerConfig, TunnelConfig};
 use crate::error::Error;
-use crate::io::{Events, Shared, Threads};
+use crate::io::{Events, Shared, Threads, Watch};
 use crate::key::{PrivateKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::stats::PeerStats;
@@ -120,11 +120,13 @@ impl Tunnel {
 
     /// The tunnel in numbers.
     pub fn metrics(&self) -> Metrics {
-        Metrics {
-            interface: self.shared.name().to_owned(),
-            peers: self.shared.peers(),
-            drops: self.shared.read(|core| core.drops()),
-        }
+        self.shared.metrics()
+    }
+
+    /// The tunnel in numbers, every so often: blocks until the next are due, and ends with the
+    /// tunnel. The first come at once.
+    pub fn watch(&self, interval: Duration) -> Watch {
+        Watch::new(&self.shared, interval)
     }
 
     /// The latest date on a handshake sent so far: to be persisted now and then, and handed

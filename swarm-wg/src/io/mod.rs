@@ -14,6 +14,7 @@
 mod clock;
 mod events;
 mod fair;
+mod flag;
 mod grace;
 mod netlink;
 mod pump;
@@ -24,9 +25,11 @@ mod threads;
 mod timer;
 mod tun;
 mod udp;
+mod watch;
 mod worker;
 
 pub use events::{Events, RecvError};
+pub use watch::Watch;
 
 pub(crate) use shared::Shared;
 pub(crate) use threads::Threads;

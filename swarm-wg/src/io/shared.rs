@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::events::{Events, Subscribers};
+use super::flag::Flag;
 use super::grace::Grace;
 use super::pump::Pump;
 use super::routes::{InterfaceRoutes, interface_error};
@@ -23,6 +24,7 @@ use crate::core::plane::Plane;
 use crate::core::{Core, CoreConfig};
 use crate::error::Error;
 use crate::key::{PrivateKey, PublicKey};
+use crate::metrics::Metrics;
 use crate::stats::PeerStats;
 
 /// Workers past this number find no more packets to share on a machine of today.
@@ -38,7 +40,8 @@ pub(crate) struct Shared {
     pub(super) timer: Alarm,
     pub(super) stopping: AtomicBool,
     pub(super) desks: Vec<Desk>,
-    closed: Closed,
+    closed: Flag,
+    pub(super) stopped: Arc<Flag>,
     /// Readable once the tunnel stops; never read.
     pub(super) stop: OwnedFd,
     /// Readable when a worker has to take up other sockets, or what its helper gave back.
@@ -87,7 +90,8 @@ impl Shared {
             timer: Alarm::new(now),
             stopping: AtomicBool::new(false),
             desks: (0..workers).map(|_| Desk::default()).collect(),
-            closed: Closed::default(),
+            closed: Flag::default(),
+            stopped: Arc::default(),
             stop: event()?,
             news: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
             name: config.interface.clone(),
@@ -115,6 +119,14 @@ impl Shared {
     /// What is known of one peer.
     pub(crate) fn peer(&self, peer: &PublicKey) -> Option<PeerStats> {
         self.read(|core| core.peer(peer, clock::now()))
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics {
+            interface: self.name().to_owned(),
+            peers: self.peers(),
+            drops: self.plane.drops().counters(),
+        }
     }
 
     /// How many threads carry packets in each direction.
@@ -230,7 +242,7 @@ impl Shared {
 
     /// Says that the interface, or the configuration socket, was taken away.
     pub(crate) fn close(&self) {
-        self.closed.close();
+        self.closed.raise();
     }
 
     /// Waits until the tunnel is closed, no longer than this; whether it is.
@@ -243,30 +255,8 @@ impl Shared {
         self.stopping.store(true, Ordering::SeqCst);
         ring(&self.stop);
         self.desks.iter().for_each(Desk::wake);
+        self.stopped.raise();
         self.timer.ring();
-    }
-}
-
-/// Whether a tunnel was closed from outside, and waiting for that.
-#[derive(Default)]
-struct Closed {
-    closed: Mutex<bool>,
-    news: Condvar,
-}
-
-impl Closed {
-    fn close(&self) {
-        *lock(&self.closed) = true;
-        self.news.notify_all();
-    }
-
-    fn wait(&self, timeout: Duration) -> bool {
-        let closed = lock(&self.closed);
-        let (closed, _) = self
-            .news
-            .wait_timeout_while(closed, timeout, |closed| !*closed)
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *closed
     }
 }
 

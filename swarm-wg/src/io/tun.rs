@@ -30,9 +30,22 @@ pub(super) struct Tun {
     queues: Vec<SyncDevice>,
     /// Whether a virtio-net header is before each packet.
     headers: bool,
-    /// Whether joined TCP, and UDP, is taken.
-    takes_tcp: AtomicBool,
-    takes_udp: AtomicBool,
+    takes: Takes,
+}
+
+/// Whether the kernel takes joined TCP, and joined UDP.
+struct Takes {
+    tcp: AtomicBool,
+    udp: AtomicBool,
+}
+
+impl Takes {
+    fn offer(&self) -> Offer {
+        Offer {
+            tcp: self.tcp.load(Ordering::Relaxed),
+            udp: self.udp.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Tun {
@@ -73,8 +86,10 @@ impl Tun {
         Ok(Self {
             queues,
             headers,
-            takes_tcp: AtomicBool::new(headers),
-            takes_udp: AtomicBool::new(takes_udp),
+            takes: Takes {
+                tcp: AtomicBool::new(headers),
+                udp: AtomicBool::new(takes_udp),
+            },
         })
     }
 
@@ -93,25 +108,24 @@ impl Tun {
     /// The queue of a worker.
     pub(super) fn queue(&self, worker: usize) -> Queue<'_> {
         Queue {
-            tun: self,
             fd: self.queues[worker].as_fd(),
+            headers: self.headers,
+            takes: &self.takes,
         }
     }
 
     /// What may be joined before it is written.
     pub(super) fn offer(&self) -> Offer {
-        Offer {
-            tcp: self.takes_tcp.load(Ordering::Relaxed),
-            udp: self.takes_udp.load(Ordering::Relaxed),
-        }
+        self.takes.offer()
     }
 }
 
 /// One queue of the interface.
 #[derive(Clone, Copy)]
 pub(super) struct Queue<'a> {
-    tun: &'a Tun,
     fd: BorrowedFd<'a>,
+    headers: bool,
+    takes: &'a Takes,
 }
 
 impl Queue<'_> {
@@ -128,7 +142,7 @@ impl Queue<'_> {
                 continue;
             };
             match rustix::io::read(self.fd, room) {
-                Ok(length) => fair.take(length, self.tun.headers),
+                Ok(length) => fair.take(length, self.headers),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(error) if fair.is_empty() => return Err(error.into()),
@@ -149,7 +163,7 @@ impl Queue<'_> {
         if packets.is_empty() {
             return 0;
         }
-        joiner.set_offer(self.tun.offer());
+        joiner.set_offer(self.takes.offer());
         joiner.join(buffer, packets);
         let mut failed = 0;
         for (header, parts) in joiner.writes() {
@@ -171,7 +185,7 @@ impl Queue<'_> {
         buffer: &[u8],
         parts: &[Range<usize>],
     ) -> rustix::io::Result<()> {
-        let skipped = usize::from(!self.tun.headers);
+        let skipped = usize::from(!self.headers);
         let all =
             std::iter::once(&header[..]).chain(parts.iter().map(|part| &buffer[part.clone()]));
         let count = parts.len() + 1;
@@ -197,9 +211,9 @@ impl Queue<'_> {
         let header = VirtioHeader::parse(&header);
         let is_udp = header.gso_type == GSO_UDP_L4;
         let refused = if is_udp {
-            &self.tun.takes_udp
+            &self.takes.udp
         } else {
-            &self.tun.takes_tcp
+            &self.takes.tcp
         };
         refused.store(false, Ordering::Relaxed);
         tracing::info!(udp = is_udp, "the kernel takes no joined packets");
@@ -231,5 +245,99 @@ impl Queue<'_> {
 impl AsFd for Queue<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offload::Recipe;
+    use std::os::unix::net::UnixDatagram;
+
+    fn takes() -> Takes {
+        Takes {
+            tcp: AtomicBool::new(true),
+            udp: AtomicBool::new(true),
+        }
+    }
+
+    /// Packets of one flow in a buffer, as they are received.
+    fn received(recipes: &[Recipe]) -> (Vec<u8>, Vec<Range<usize>>) {
+        let (mut buffer, mut ranges) = (Vec::new(), Vec::new());
+        for recipe in recipes {
+            buffer.extend_from_slice(&[0; 16]);
+            let start = buffer.len();
+            buffer.extend(recipe.build());
+            ranges.push(start..buffer.len());
+        }
+        (buffer, ranges)
+    }
+
+    fn read_all(socket: &UnixDatagram) -> Vec<Vec<u8>> {
+        socket.set_nonblocking(true).unwrap();
+        let mut room = vec![0; 70_000];
+        std::iter::from_fn(|| {
+            socket
+                .recv(&mut room)
+                .ok()
+                .map(|length| room[..length].to_vec())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn packets_that_the_kernel_takes_only_apart_are_written_apart_and_none_is_lost() {
+        // A socket keeps the writes apart, as the device does.
+        let (ours, kernel) = UnixDatagram::pair().unwrap();
+        let takes = takes();
+        let queue = Queue {
+            fd: ours.as_fd(),
+            headers: true,
+            takes: &takes,
+        };
+        let recipes = Recipe::flow(5, 1000);
+        let (mut buffer, ranges) = received(&recipes);
+        let mut joiner = Joiner::new(takes.offer());
+        joiner.join(&mut buffer, &ranges);
+        let (header, parts) = joiner.writes().next().unwrap();
+        assert_eq!(parts.len(), 5);
+        assert_eq!(queue.write_apart(*header, &buffer, parts), 0);
+        let expected: Vec<_> = recipes
+            .iter()
+            .map(|recipe| [&[0; HEADER_LEN][..], &recipe.build()].concat())
+            .collect();
+        assert_eq!(read_all(&kernel), expected);
+        // From now on they are not joined to begin with.
+        assert!(!takes.offer().tcp && takes.offer().udp);
+        let (mut buffer, ranges) = received(&recipes);
+        assert_eq!(queue.write(&mut joiner, &mut buffer, &ranges), 0);
+        assert_eq!(read_all(&kernel), expected);
+    }
+
+    #[test]
+    fn joined_packets_are_one_write_and_a_device_without_headers_gets_them_bare() {
+        let (ours, kernel) = UnixDatagram::pair().unwrap();
+        let recipes = Recipe::flow(3, 500);
+        for headers in [true, false] {
+            let takes = takes();
+            takes.tcp.store(headers, Ordering::Relaxed);
+            let queue = Queue {
+                fd: ours.as_fd(),
+                headers,
+                takes: &takes,
+            };
+            let (mut buffer, ranges) = received(&recipes);
+            let mut joiner = Joiner::new(takes.offer());
+            assert_eq!(queue.write(&mut joiner, &mut buffer, &ranges), 0);
+            let written = read_all(&kernel);
+            if headers {
+                let header = VirtioHeader::parse(written[0].first_chunk().unwrap());
+                let split = Split::parse(header, &written[0][HEADER_LEN..]).unwrap();
+                assert_eq!((written.len(), split.count()), (1, 3));
+            } else {
+                let bare: Vec<_> = recipes.iter().map(Recipe::build).collect();
+                assert_eq!(written, bare);
+            }
+        }
     }
 }

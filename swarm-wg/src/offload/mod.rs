@@ -32,5 +32,7 @@ mod virtio;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzz::{fuzz_join, fuzz_split};
 pub(crate) use join::{Joiner, Offer};
+#[cfg(test)]
+pub(crate) use packets::Recipe;
 pub(crate) use split::Split;
 pub(crate) use virtio::{GSO_UDP_L4, HEADER_LEN, VirtioHeader};

@@ -60,6 +60,18 @@ impl Recipe {
         }
     }
 
+    /// Packets of one TCP flow that follow one upon the other, each with a payload of this
+    /// length.
+    #[cfg(test)]
+    pub(crate) fn flow(count: u32, payload: usize) -> Vec<Self> {
+        let packet = |n: u32| Self {
+            sequence: n * payload as u32,
+            identification: n as u16,
+            ..Self::new(V4, Tcp, &vec![n as u8; payload])
+        };
+        (0..count).map(packet).collect()
+    }
+
     /// Where the transport's header starts.
     pub(crate) fn transport_at(&self) -> usize {
         let fixed = match self.version {
