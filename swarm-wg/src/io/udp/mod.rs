@@ -1,37 +1,28 @@
 //! The UDP sockets: IPv4 and IPv6 on one port, a pair for each worker, runs of datagrams with
 //! one call.
 
+mod received;
+mod sender;
+
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::sys::{self, Incoming, MAX_MESSAGES, Outgoing};
+use super::sys::{self, MAX_MESSAGES, Outgoing};
 use crate::core::TransmitBatch;
 use crate::error::Error;
+pub(in crate::io) use received::ReceiveBatch;
+use sender::{Sender, datagrams};
 
 /// Room in the kernel for datagrams each way, in bytes. The default loses bursts; more than
 /// this gains nothing.
 const BUFFER: usize = 4 << 20;
-/// Room for one message: the longest there is, and something that keeps the starts of messages
-/// from falling into the same sets of a processor's cache.
-const STRIDE: usize = 65_536 + 2048;
-/// Messages longer than this were joined by the kernel: a few make a batch.
-const JOINED: usize = 4096;
-/// Batches after which the other socket is asked first, so that none is starved.
-const FAIRNESS: usize = 16;
-/// How long a full socket may hold up its sender. A longer wait would hold up the timers of
-/// every peer.
-const SEND_PATIENCE: Duration = Duration::from_millis(50);
 /// How often a free port is sought that both families can have.
 const PORT_ATTEMPTS: u32 = 16;
-/// Runs that the kernel has refused to cut, one after another, before it is no longer asked.
-const REFUSALS: u32 = 8;
 
 /// The sockets of all workers, on one port.
 pub(super) struct Sockets {
@@ -44,13 +35,6 @@ pub(super) struct Pair {
     v4: Sender,
     /// `None` on a machine without IPv6.
     v6: Option<Sender>,
-}
-
-/// A socket, and what it is known to refuse.
-struct Sender {
-    socket: UdpSocket,
-    /// Runs refused one after another.
-    refusals: AtomicU32,
 }
 
 impl Sockets {
@@ -109,13 +93,9 @@ impl Sockets {
 
 impl Pair {
     fn new(v4: UdpSocket, v6: Option<UdpSocket>) -> Self {
-        let sender = |socket| Sender {
-            socket,
-            refusals: AtomicU32::new(0),
-        };
         Self {
-            v4: sender(v4),
-            v6: v6.map(sender),
+            v4: Sender::new(v4),
+            v6: v6.map(Sender::new),
         }
     }
 
@@ -126,38 +106,6 @@ impl Pair {
 
     fn all(&self) -> impl Iterator<Item = &Sender> {
         std::iter::once(&self.v4).chain(&self.v6)
-    }
-
-    /// Reads what there is, up to a full batch, from one socket after the other.
-    pub(super) fn receive(&self, batch: &mut ReceiveBatch) {
-        batch.messages.clear();
-        batch.turns = batch.turns.wrapping_add(1);
-        if batch.turns.is_multiple_of(FAIRNESS) {
-            batch.first = 1 - batch.first;
-        }
-        let sockets = [Some(&self.v4), self.v6.as_ref()];
-        for which in [batch.first, 1 - batch.first] {
-            let Some(sender) = sockets[which] else {
-                continue;
-            };
-            let result = sys::receive(
-                sender.socket.as_fd(),
-                &mut batch.buffer,
-                STRIDE,
-                batch.count,
-                &mut batch.messages,
-            );
-            match result {
-                Ok(()) => {
-                    batch.first = which;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => tracing::debug!(%error, "cannot receive"),
-            }
-        }
-        let joined = batch.messages.iter().any(|message| message.length > JOINED);
-        batch.count = if joined { 1 } else { MAX_MESSAGES };
     }
 
     /// Sends datagrams; returns how many the operating system would not take.
@@ -195,88 +143,6 @@ impl Pair {
         }
         failed
     }
-}
-
-/// How many datagrams a message is.
-fn datagrams(message: &Outgoing<'_>) -> u64 {
-    message.payload.len().div_ceil(message.segment_len.max(1)) as u64
-}
-
-impl Sender {
-    /// Sends messages, whatever becomes of each; returns how many datagrams were not sent.
-    fn send_all(&self, mut messages: &[Outgoing<'_>]) -> u64 {
-        let mut failed = 0;
-        while let Some(first) = messages.first() {
-            let is_run = first.payload.len() > first.segment_len;
-            if is_run && self.refusals.load(Ordering::Relaxed) >= REFUSALS {
-                failed += self.send_apart(first);
-                messages = &messages[1..];
-                continue;
-            }
-            match sys::send(self.socket.as_fd(), messages) {
-                Ok(sent) => {
-                    let cut = messages[..sent]
-                        .iter()
-                        .any(|m| m.payload.len() > m.segment_len);
-                    if cut && self.refusals.load(Ordering::Relaxed) > 0 {
-                        self.refusals.store(0, Ordering::Relaxed);
-                    }
-                    messages = &messages[sent.max(1)..];
-                }
-                Err(error) => {
-                    if self.is_worth_another_try(&error) {
-                        continue;
-                    }
-                    failed += match is_run && is_refusal(&error) {
-                        true => {
-                            self.refusals.fetch_add(1, Ordering::Relaxed);
-                            self.send_apart(first)
-                        }
-                        false => {
-                            let destination = first.destination;
-                            tracing::debug!(%error, %destination, "cannot send");
-                            datagrams(first)
-                        }
-                    };
-                    messages = &messages[1..];
-                }
-            }
-        }
-        failed
-    }
-
-    /// Sends the datagrams of a run that the kernel does not cut.
-    fn send_apart(&self, run: &Outgoing<'_>) -> u64 {
-        let each = run.payload.chunks(run.segment_len).map(|payload| Outgoing {
-            destination: run.destination,
-            payload,
-            segment_len: payload.len(),
-        });
-        let each: Vec<_> = each.collect();
-        self.send_all(&each)
-    }
-
-    /// Whether a send that failed may succeed in a moment; waits for that.
-    fn is_worth_another_try(&self, error: &io::Error) -> bool {
-        match error.kind() {
-            io::ErrorKind::Interrupted => true,
-            io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
-                Timespec::try_from(SEND_PATIENCE)
-                    .is_ok_and(|patience| rustix::event::poll(&mut fds, Some(&patience)) != Ok(0))
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Whether the kernel, or the path, takes no run of datagrams: an old kernel or a device
-/// without checksums (EINVAL, EIO), or datagrams longer than the path carries in one piece.
-fn is_refusal(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::INVAL, Errno::IO, Errno::MSGSIZE, Errno::OPNOTSUPP]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn new_socket(address: SocketAddr, fwmark: u32) -> io::Result<Socket> {
@@ -338,42 +204,6 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Messages received, each in a part of one buffer.
-pub(super) struct ReceiveBatch {
-    buffer: Vec<u8>,
-    messages: Vec<Incoming>,
-    /// How many messages to ask for.
-    count: usize,
-    /// Which socket is asked first: the one that had something.
-    first: usize,
-    turns: usize,
-}
-
-impl ReceiveBatch {
-    pub(super) fn new() -> Self {
-        Self {
-            buffer: vec![0; STRIDE * MAX_MESSAGES],
-            messages: Vec::with_capacity(MAX_MESSAGES),
-            count: MAX_MESSAGES,
-            first: 0,
-            turns: 0,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
-    /// A message, and where it begins in the buffer.
-    pub(super) fn message(&self, n: usize) -> Option<(usize, Incoming)> {
-        Some((n * STRIDE, *self.messages.get(n)?))
-    }
-
-    pub(super) fn buffer(&mut self) -> &mut [u8] {
-        &mut self.buffer
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,31 +248,6 @@ mod tests {
             assert!(
                 matches!(Sockets::bind(port, 0, workers), Err(Error::Bind { port: p, .. }) if p == port)
             );
-        }
-    }
-
-    #[test]
-    fn what_the_kernel_does_not_cut_is_sent_apart_and_nothing_is_lost() {
-        let sockets = Sockets::bind(0, 0, 1).unwrap();
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let payload: Vec<u8> = (0..200).collect();
-        let run = |segment_len| Outgoing {
-            destination: receiver.local_addr().unwrap(),
-            payload: &payload,
-            segment_len,
-        };
-        // 200 datagrams are more than one call can cut: refused, as by a kernel without it.
-        let sender = &sockets.of(0).v4;
-        for _ in 0..=REFUSALS {
-            assert_eq!(sender.send_all(&[run(1), run(150)]), 0);
-            let mut room = [0u8; 300];
-            for n in 0..200u8 {
-                assert_eq!(receiver.recv(&mut room).unwrap(), 1);
-                assert_eq!(room[0], n);
-            }
-            assert_eq!(receiver.recv(&mut room).unwrap(), 150);
-            assert_eq!(receiver.recv(&mut room).unwrap(), 50);
-            sender.refusals.store(REFUSALS, Ordering::Relaxed);
         }
     }
 }
