@@ -30,9 +30,9 @@ impl Arena {
 }
 
 /// The most datagrams of one run: what Linux takes as one send (`UDP_MAX_SEGMENTS`).
-const MAX_RUN: usize = 64;
+pub(crate) const MAX_RUN: usize = 64;
 /// The most bytes of one run: what one UDP datagram over IPv4 can hold.
-const MAX_RUN_BYTES: usize = 65_507;
+pub(crate) const MAX_RUN_BYTES: usize = 65_507;
 
 /// Datagrams to one destination that lie one after another: all of one length but the last,
 /// which may be shorter. A system with segmentation offload sends them with one call.

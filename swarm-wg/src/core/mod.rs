@@ -43,8 +43,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+#[cfg(feature = "tun")]
+pub(crate) use batch::{MAX_RUN, MAX_RUN_BYTES};
 pub use batch::{PacketBatch, Transmit, TransmitBatch};
 pub use counters::{DropCounters, DropReason};
+#[cfg(feature = "tun")]
+pub(crate) use wire::DATA_OVERHEAD;
 
 use context::{Clocks, MAX_PENDING, Outbox, cx};
 use limiter::Limiter;

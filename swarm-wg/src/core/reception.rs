@@ -74,7 +74,15 @@ impl Core {
         datagram: &[u8],
         now: Instant,
     ) -> Result<Slot, DropReason> {
-        let slot = self.initiator(receiver)?;
+        // It may answer a response of ours, which bears the index of a session.
+        let answered = self.initiator(receiver);
+        let slot = answered.or_else(|reason| {
+            let tables = self.plane.read();
+            tables
+                .session(receiver)
+                .map(|(slot, _)| *slot)
+                .ok_or(reason)
+        })?;
         if let Some(peer) = self.peers.peer_mut(slot) {
             peer.receive_cookie(datagram, cx!(self, now));
         }

@@ -23,6 +23,7 @@ const NLM_F_ACK: u16 = 0x4;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const IFLA_TXQLEN: u16 = 13;
+const IFLA_GSO_MAX_SIZE: u16 = 41;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const RTA_DST: u16 = 1;
@@ -62,12 +63,21 @@ impl Netlink {
     /// The ioctl of the same purpose asks for a privilege over the whole machine, this one only for
     /// one over the network namespace.
     pub(super) fn set_queue_length(&mut self, interface: u32, packets: u32) -> io::Result<()> {
+        self.set_link(interface, IFLA_TXQLEN, packets)
+    }
+
+    fn set_link(&mut self, interface: u32, kind: u16, value: u32) -> io::Result<()> {
         // struct ifinfomsg: family, padding, type, index, flags, change
         let mut body = vec![0; 4];
         body.extend_from_slice(&interface.to_ne_bytes());
         body.extend_from_slice(&[0; 8]);
-        attribute(&mut body, IFLA_TXQLEN, &packets.to_ne_bytes());
+        attribute(&mut body, kind, &value.to_ne_bytes());
         self.request(RTM_NEWLINK, 0, &body)
+    }
+
+    /// Sets how long super-packets are that an interface hands over, in bytes.
+    pub(super) fn set_gso_max_size(&mut self, interface: u32, bytes: u32) -> io::Result<()> {
+        self.set_link(interface, IFLA_GSO_MAX_SIZE, bytes)
     }
 
     /// Gives an interface an address with its subnet.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::netlink::Netlink;
 use super::tun::QUEUE_LEN;
+use crate::core::{DATA_OVERHEAD, MAX_RUN, MAX_RUN_BYTES};
 use crate::error::Error;
 
 pub(super) struct InterfaceRoutes {
@@ -22,6 +23,7 @@ impl InterfaceRoutes {
     pub(super) fn new(
         interface: u32,
         name: &str,
+        mtu: u16,
         addresses: &[IpNet],
         enabled: bool,
     ) -> Result<Self, Error> {
@@ -33,6 +35,10 @@ impl InterfaceRoutes {
         netlink
             .set_queue_length(interface, QUEUE_LEN)
             .map_err(interface_error(name, "set the queue of"))?;
+        // Older kernels do not have it, and hand over what takes two sends.
+        if let Err(error) = netlink.set_gso_max_size(interface, gso_max_size(mtu)) {
+            tracing::debug!(%error, "super-packets are as long as the kernel likes");
+        }
         for address in addresses {
             netlink
                 .add_address(interface, *address)
@@ -96,6 +102,19 @@ impl InterfaceRoutes {
     }
 }
 
+/// The length of a super-packet, in bytes, whose segments one send takes once they are sealed.
+///
+/// The kernel leaves room for the longest headers (`MAX_TCP_HEADER`, 320 bytes) and fills the
+/// rest with whole segments, whose headers take 40 to 72 bytes of the MTU.
+fn gso_max_size(mtu: u16) -> u32 {
+    const RESERVED: usize = 320 + 80;
+    const HEADERS: usize = 52;
+    let mtu = usize::from(mtu).max(576);
+    let segments = (MAX_RUN_BYTES / (mtu + DATA_OVERHEAD)).min(MAX_RUN);
+    let size = segments * (mtu - HEADERS) + RESERVED;
+    u32::try_from(size.min(65_536)).unwrap_or(65_536)
+}
+
 /// Says in an error what was tried with the interface.
 pub(super) fn interface_error(
     interface: &str,
@@ -106,5 +125,30 @@ pub(super) fn interface_error(
         interface,
         action,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_segments_of_a_super_packet_fit_one_send_and_nearly_fill_it() {
+        for mtu in [1280, 1420, 1500, 9000] {
+            for headers in [40, 52, 72] {
+                let segment = usize::from(mtu) - headers;
+                let segments = (gso_max_size(mtu) as usize - 321) / segment;
+                let sealed = segments * (usize::from(mtu) + DATA_OVERHEAD);
+                assert!(
+                    segments <= MAX_RUN && sealed <= MAX_RUN_BYTES,
+                    "{mtu} {headers}"
+                );
+                let most = (MAX_RUN_BYTES / (usize::from(mtu) + DATA_OVERHEAD)).min(MAX_RUN);
+                assert!(
+                    segments + 2 >= most,
+                    "{mtu} {headers}: {segments} of {most}"
+                );
+            }
+        }
     }
 }

@@ -71,7 +71,8 @@ impl Shared {
         let sockets = Sockets::bind(config.listen_port, config.fwmark, workers)?;
         let tun = Tun::create(&config.interface, config.mtu, workers)?;
         let index = tun.index().map_err(interface_error(name, "find"))?;
-        let routes = InterfaceRoutes::new(index, name, &config.addresses, config.routes)?;
+        let routes =
+            InterfaceRoutes::new(index, name, config.mtu, &config.addresses, config.routes)?;
         if config.up {
             tun.bring_up().map_err(interface_error(name, "bring up"))?;
         }
