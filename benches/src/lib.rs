@@ -7,6 +7,15 @@
 //! | `pki_store` | certificates a second through the authority's directory, and opening one that has many |
 //! | `pki_tls` | a mutual TLS handshake through the mesh's configurations, beside bare rustls |
 //! | `startup` | how long `swarm --version` takes, beside another program of the field |
+//! | `wg_handshakes` | a tunnel's handshakes a second, beside boringtun |
+//! | `wg_memory` | what a tunnel with 10,000 peers keeps in memory |
+//! | `wg_packets` | sealing and opening a packet, beside boringtun and the bare cipher |
+//! | `wg_path` | packets through a whole tunnel in memory, beside boringtun |
+//! | `wg_routes` | the peer that an address belongs to, beside `ip_network_table` |
+//! | `wg_timers` | what 10,000 peers cost a tunnel in time |
+//!
+//! `rig/` measures the tunnel beside other userspace WireGuard implementations: a program of its own, in Python,
+//! since it is made of namespaces and other programs. See its README.
 //!
 //! The figures of a whole swarm (join, revocation, from nothing to three nodes) are in the report of
 //! `swarm demo`.

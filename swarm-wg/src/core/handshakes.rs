@@ -47,15 +47,13 @@ impl Handshakes {
         }
     }
 
-    /// Begins anew after a change of keys. Initiations that were accepted under our own key
-    /// stay known as long as we keep it, so that they cannot be replayed.
+    /// Begins anew after a change of keys. Initiations that were accepted stay known, since we
+    /// may come back to a key under which they could be replayed.
     pub(super) fn reset(&mut self, same_identity: bool, cx: &mut Context<'_>) {
         self.forget(cx);
         self.cookies = CookieJar::default();
         if !same_identity {
             self.shared = None;
-            self.latest = None;
-            self.accepted_at = None;
         }
     }
 
@@ -94,6 +92,9 @@ impl Peer {
             )
         });
         let Some(initiation) = initiation else {
+            // Nor can one be a moment later.
+            let again = self.keepalive.is_some();
+            self.timers.gave_up(again, cx.now, cx.random);
             return cx.dropped(DropReason::NoKey);
         };
         cx.initiations.insert(local, self.slot);

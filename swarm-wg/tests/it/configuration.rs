@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use swarm_wg::{PeerConfig, PrivateKey, Tunnel};
 
-use crate::lab::{Lab, Side, find_tool, run, skip};
+use crate::lab::{Lab, Side};
+use crate::programs::{find_tool, run, skip};
 
 fn tunnel(test: &str) -> Option<(Lab, Tunnel)> {
     if find_tool("wg").is_none() {

@@ -77,6 +77,52 @@ fn a_day_of_traffic_both_ways_loses_nothing_over_its_renewals() {
 }
 
 #[test]
+fn nothing_under_way_is_lost_when_both_who_began_at_the_same_moment_renew() {
+    let mut network = pair();
+    let mut link = Link::default();
+    link.latency = Duration::from_millis(300);
+    network.set_link(link);
+    let mut sent = 0u32;
+    // Each has a session that it began, and so does the other: both renew theirs.
+    for _ in 0..4000 {
+        for (from, to) in [(A, B), (B, A)] {
+            network.send(from, to, &sent.to_be_bytes());
+        }
+        sent += 1;
+        network.run_for(Duration::from_millis(100));
+    }
+    network.run_for(secs(1));
+    for id in [A, B] {
+        let arrived = network.received(id).len() as u32;
+        assert_eq!(sent - arrived, 0, "lost on the way to {id:?}");
+    }
+}
+
+#[test]
+fn traffic_passes_both_ways_in_every_second_after_a_handshake_whoever_began_it() {
+    for (first, second) in [(A, B), (B, A)] {
+        // Both talk from the first moment on, or the other one is silent for long.
+        for silence in [0, 14, 29, 59] {
+            let mut network = pair();
+            network.send(first, second, b"begin");
+            network.run_for(secs(1));
+            network.received(second);
+            for second_of in 0..400u32 {
+                network.send(first, second, b"there");
+                if second_of % (silence + 1) == silence {
+                    network.send(second, first, b"back");
+                }
+                network.run_for(secs(1));
+                let there = network.received(second).len();
+                let back = network.received(first).len();
+                assert_eq!(there, 1, "{first:?} began, {second_of} s, {silence} s");
+                assert_eq!(back, usize::from(second_of % (silence + 1) == silence));
+            }
+        }
+    }
+}
+
+#[test]
 fn an_hour_on_a_bad_link_goes_on_without_a_gap_longer_than_a_few_retries() {
     let mut network = pair();
     let mut link = Link::default();

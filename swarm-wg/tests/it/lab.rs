@@ -1,16 +1,20 @@
 //! Two network namespaces joined by a cable, made by the test and gone with it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use swarm_wg::{PeerConfig, PrivateKey, Tunnel, TunnelConfig};
 
-/// How long any single step may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::programs::{PATIENCE, find_tool, run, skip, wait};
+
+/// The two families of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
 
 /// The two ends of the cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,13 @@ impl Side {
 
     pub(crate) fn outer_v6(self) -> IpAddr {
         [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(self.number())].into()
+    }
+
+    pub(crate) fn outer_of(self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.outer(),
+            Family::V6 => self.outer_v6(),
+        }
     }
 
     /// The address inside the tunnel.
@@ -135,18 +146,40 @@ impl Lab {
         wait(self.spawn(side, program, arguments), PATIENCE)
     }
 
-    /// Starts a program in a side's namespace, its output kept.
+    /// Starts a program in a side's namespace, its output kept for whoever waits for it.
     pub(crate) fn spawn(&self, side: Side, program: &str, arguments: &[&str]) -> Child {
-        let program = find_tool(program).unwrap_or_else(|| panic!("no {program}"));
-        Command::new(find_tool("ip").expect("ip was there a moment ago"))
-            .args(["netns", "exec", &self.namespace(side)])
-            .arg(program)
-            .args(arguments)
-            .stdin(Stdio::null())
+        self.command(side, program, arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts")
+    }
+
+    /// Starts a program in a side's namespace that nobody waits for; its output goes to a file.
+    pub(crate) fn daemon(
+        &self,
+        side: Side,
+        program: &str,
+        arguments: &[&str],
+        output: &File,
+    ) -> Child {
+        let copy = || output.try_clone().expect("a file can be opened twice");
+        self.command(side, program, arguments)
+            .stdout(copy())
+            .stderr(copy())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    fn command(&self, side: Side, program: &str, arguments: &[&str]) -> Command {
+        let program = find_tool(program).unwrap_or_else(|| panic!("no {program}"));
+        let mut command = Command::new(find_tool("ip").expect("ip was there a moment ago"));
+        command
+            .args(["netns", "exec", &self.namespace(side)])
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
     }
 
     /// Calls a function on a thread inside a side's namespace.
@@ -182,59 +215,6 @@ impl Lab {
         self.inside(side, || Tunnel::start(config)).unwrap()
     }
 
-    /// One ping through the tunnel from a side, with patience for a handshake.
-    pub(crate) fn ping(&self, from: Side, to: IpAddr) -> bool {
-        let to = to.to_string();
-        self.exec(from, "ping", &["-c", "1", "-W", "5", "-n", &to])
-            .status
-            .success()
-    }
-
-    pub(crate) fn assert_pings(&self) {
-        for side in [Side::A, Side::B] {
-            assert!(self.ping(side, side.other().inner()), "IPv4 from {side:?}");
-            assert!(
-                self.ping(side, side.other().inner_v6()),
-                "IPv6 from {side:?}"
-            );
-        }
-    }
-
-    /// Sends bytes over TCP from a side to an address of the other, and reads them there.
-    pub(crate) fn transfer(&self, from: Side, to: IpAddr, length: usize) {
-        let listener = self
-            .inside(from.other(), || TcpListener::bind((to, 0)))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        let data: Vec<u8> = (0..length).map(|n| (n * 31 % 251) as u8).collect();
-        std::thread::scope(|scope| {
-            let received = scope.spawn(move || {
-                let (mut stream, _) = listener.accept().unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                let mut received = Vec::new();
-                stream.read_to_end(&mut received).unwrap();
-                received
-            });
-            let mut stream = self
-                .inside(from, || TcpStream::connect_timeout(&address, PATIENCE))
-                .unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-            stream.write_all(&data).unwrap();
-            drop(stream);
-            assert!(
-                received.join().unwrap() == data,
-                "TCP from {from:?} to {to}"
-            );
-        });
-    }
-
-    pub(crate) fn assert_transfers(&self, length: usize) {
-        for side in [Side::A, Side::B] {
-            self.transfer(side, side.other().inner(), length);
-            self.transfer(side, side.other().inner_v6(), length);
-        }
-    }
-
     /// Packets that the tunnel interface of a side has delivered.
     pub(crate) fn delivered(&self, side: Side) -> u64 {
         let text = self.ip(side, &["-s", "link", "show", "dev", &self.interface(side)]);
@@ -266,71 +246,4 @@ pub(crate) fn peer(tunnel: &Tunnel, side: Side) -> PeerConfig {
 
 pub(crate) fn endpoint(side: Side, port: u16) -> SocketAddr {
     SocketAddr::new(side.outer(), port)
-}
-
-/// Says that a test is skipped; where nothing may be, it fails.
-pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
-    assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
-    eprintln!("SKIPPED: {test}: {reason}");
-    None
-}
-
-/// Finds a program on the path, or among the tools of the workspace.
-pub(crate) fn find_tool(name: &str) -> Option<PathBuf> {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/bin");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = [
-        "/usr/sbin".into(),
-        "/sbin".into(),
-        "/usr/bin".into(),
-        workspace.into(),
-    ];
-    std::env::split_paths(&path)
-        .chain(system)
-        .map(|dir: PathBuf| dir.join(name))
-        .find(|file| file.is_file())
-}
-
-/// Runs a program that must succeed; returns what it printed.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
-    let path = find_tool(program).unwrap_or_else(|| panic!("no {program}"));
-    let child = Command::new(path)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let output = wait(child, PATIENCE);
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Waits for a program, and ends it when that takes too long.
-pub(crate) fn wait(mut child: Child, patience: Duration) -> Output {
-    until(patience, || {
-        child
-            .try_wait()
-            .expect("a child can be waited for")
-            .is_some()
-    });
-    let _ = child.kill();
-    child.wait_with_output().expect("a child can be waited for")
-}
-
-/// Waits until something is true; says whether it became so in time.
-#[allow(clippy::disallowed_methods, reason = "these tests run in real time")]
-pub(crate) fn until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < patience {
-        if done() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    done()
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use swarm_wg::core::DropReason;
 use swarm_wg::{Event, Tunnel};
 
-use crate::lab::{Lab, Side, endpoint, peer, until};
+use crate::lab::{Lab, Side, endpoint, peer};
+use crate::programs::until;
 
 /// Both ends up; A knows where B is, and B learns where A is.
 fn pair(lab: &Lab) -> (Tunnel, Tunnel) {

@@ -36,6 +36,18 @@ fn the_corpus_of_configuration_requests_holds() {
     replay("wg_uapi", testing::fuzz_uapi);
 }
 
+#[cfg(feature = "tun")]
+#[test]
+fn the_corpus_of_packets_to_cut_holds() {
+    replay("wg_split", testing::fuzz_split);
+}
+
+#[cfg(feature = "tun")]
+#[test]
+fn the_corpus_of_packets_to_join_holds() {
+    replay("wg_join", testing::fuzz_join);
+}
+
 mod any {
     use proptest::prelude::*;
 
@@ -52,6 +64,19 @@ mod any {
         #[test]
         fn any_inner_packets_hold(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             testing::fuzz_inner(&bytes);
+        }
+    }
+
+    #[cfg(feature = "tun")]
+    proptest! {
+        #[test]
+        fn any_packets_to_cut_hold(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            testing::fuzz_split(&bytes);
+        }
+
+        #[test]
+        fn any_packets_to_join_hold(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            testing::fuzz_join(&bytes);
         }
     }
 

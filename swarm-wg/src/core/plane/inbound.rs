@@ -17,7 +17,8 @@ use crate::core::wire::{COUNTER_LIMIT, DATA_HEADER, Message};
 #[derive(Debug, Clone)]
 pub(crate) struct Datagrams {
     pub(crate) source: SocketAddr,
-    at: usize,
+    /// Where the next one begins; an empty datagram is one, too.
+    at: Option<usize>,
     end: usize,
     stride: usize,
 }
@@ -27,19 +28,17 @@ impl Datagrams {
     pub(crate) fn new(source: SocketAddr, part: Range<usize>, stride: usize) -> Self {
         Self {
             source,
-            at: part.start,
+            at: Some(part.start),
             end: part.end,
             stride: if stride == 0 { usize::MAX } else { stride },
         }
     }
 
     fn next(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        if start >= self.end {
-            return None;
-        }
-        self.at = start.saturating_add(self.stride).min(self.end);
-        Some(start..self.at)
+        let start = self.at?;
+        let end = start.saturating_add(self.stride).min(self.end);
+        self.at = (end < self.end).then_some(end);
+        Some(start..end)
     }
 }
 

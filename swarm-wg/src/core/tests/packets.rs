@@ -6,7 +6,7 @@ use super::{A, B, C, drops, elsewhere, of_type, pair, session};
 use crate::core::DropReason;
 use crate::core::wire::COUNTER_LIMIT;
 use crate::event::Event;
-use crate::testing::{Link, Network, udp_packet};
+use crate::testing::{Link, Network, NodeId, udp_packet};
 
 #[test]
 fn a_packet_that_waited_for_the_handshake_arrives_and_so_does_the_answer() {
@@ -127,4 +127,50 @@ fn a_lossy_reordering_duplicating_link_delivers_each_packet_at_most_once() {
     assert!((400..=480).contains(&received.len()), "{}", received.len());
     assert!(drops(&network, B, DropReason::ReplayedData) > 50);
     assert_ne!(received, distinct, "nothing was reordered");
+}
+
+#[test]
+fn a_packet_two_thousand_late_is_delivered_and_one_that_the_window_has_passed_is_not() {
+    let mut network = session();
+    let mut sealed = Vec::new();
+    for n in 0..10_000u32 {
+        network.send(A, B, &n.to_be_bytes());
+        sealed.append(&mut network.wire());
+    }
+    // The cable took all of them; their order on it is this test's.
+    network.set_plugged(B, false);
+    network.run_for(Duration::from_millis(5));
+    let from = network.address(A);
+    let mut arrives = |n: usize| {
+        network.inject(B, from, &sealed[n]);
+        network.received(B).len() == 1
+    };
+    assert!(arrives(9_999));
+    assert!(arrives(7_999), "2,000 late");
+    assert!(arrives(10_000 - 8_128), "at the end of the window");
+    assert!(!arrives(9_999 - 8_128));
+    assert!(!arrives(7_999), "twice");
+    assert_eq!(drops(&network, B, DropReason::ReplayedData), 2);
+}
+
+#[test]
+fn packets_that_wait_for_many_peers_are_bounded_together() {
+    let mut network = Network::new(1);
+    network.add_node();
+    let mut sent = 0u64;
+    for n in 1..=60 {
+        let peer = network.add_node();
+        network.connect(A, peer);
+        network.set_plugged(peer, false);
+        for _ in 0..100 {
+            network.send(A, NodeId(n), &[0; 1372]);
+            sent += 1;
+        }
+    }
+    let waiting = sent - drops(&network, A, DropReason::QueueFull);
+    let bytes = waiting * 1400;
+    assert!((3 << 20..=4 << 20).contains(&bytes), "{bytes} bytes wait");
+    // They are let go with the attempts to reach their peers.
+    network.run_for(Duration::from_secs(100));
+    assert_eq!(drops(&network, A, DropReason::HandshakeTimeout), waiting);
 }

@@ -17,7 +17,7 @@ use steps::{link, step};
 const NODES: usize = 3;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn what_arrives_is_what_was_sent_once_and_in_order_where_the_network_keeps_it(
@@ -25,8 +25,7 @@ proptest! {
         latency in 0u64..400,
         steps in vec(step(), 1..40),
     ) {
-        let mut calm = Link::default();
-        calm.latency = Duration::from_millis(latency);
+        let calm = Link { latency: Duration::from_millis(latency), ..Link::default() };
         let mut model = Model::new(seed, calm, true);
         for step in &steps {
             model.take(step);

@@ -119,11 +119,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 /// A link that reorders and repeats.
 pub(super) fn link() -> impl Strategy<Value = Link> {
-    (0u64..400, 0u64..3_000, 0u16..300).prop_map(|(latency, jitter, duplicates)| {
-        let mut link = Link::default();
-        link.latency = Duration::from_millis(latency);
-        link.jitter = Duration::from_millis(jitter);
-        link.duplicates = duplicates;
-        link
+    (0u64..400, 0u64..3_000, 0u16..300).prop_map(|(latency, jitter, duplicates)| Link {
+        latency: Duration::from_millis(latency),
+        jitter: Duration::from_millis(jitter),
+        duplicates,
+        loss: 0,
     })
 }
