@@ -265,14 +265,19 @@ unsafe fn read_address(
     }
 }
 
-/// Has the calling thread run as one that works through batches (sched(7)): it sets
-/// nobody aside when it is woken.
-pub(super) fn schedule_as_batch() -> io::Result<()> {
-    // SAFETY: all zeros is a parameter of priority 0, the only one that this policy takes; the
+/// Has the calling thread run as one that works through batches (sched(7)), which sets nobody
+/// aside when it is woken, or as any other.
+pub(super) fn schedule_as_batch(batch: bool) -> io::Result<()> {
+    let policy = if batch {
+        libc::SCHED_BATCH
+    } else {
+        libc::SCHED_OTHER
+    };
+    // SAFETY: all zeros is a parameter of priority 0, the only one that these policies take; the
     // kernel only reads it. 0 is the calling thread.
     let result = unsafe {
         let parameter: libc::sched_param = mem::zeroed();
-        libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter)
+        libc::sched_setscheduler(0, policy, &parameter)
     };
     if result == 0 {
         Ok(())
@@ -360,10 +365,8 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_may_be_scheduled_as_batch() {
-        std::thread::spawn(schedule_as_batch)
-            .join()
-            .unwrap()
-            .unwrap();
+    fn a_thread_may_be_scheduled_as_batch_and_as_any_other_again() {
+        let both = || schedule_as_batch(true).and_then(|()| schedule_as_batch(false));
+        std::thread::spawn(both).join().unwrap().unwrap();
     }
 }

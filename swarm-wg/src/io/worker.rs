@@ -28,6 +28,8 @@ const LONG: usize = 16 << 10;
 const CALL_AFTER: u32 = 32;
 /// … and after so many short ones of its own it gives the way out back.
 const RETURN_AFTER: u32 = 64;
+/// After so many turns in a row that are long, or short, a thread is scheduled for them.
+const CHANGE_AFTER: u32 = 64;
 /// How long a helper waits for something to do, which counts as a short turn.
 const IDLE: Duration = Duration::from_millis(5);
 
@@ -135,17 +137,37 @@ impl Desk {
     }
 }
 
-/// Prefers long turns to quick ones: measured, a tunnel with this carries more at less cost,
-/// and a lone packet crosses it in less time.
-fn work_in_batches() {
-    if let Err(error) = sys::schedule_as_batch() {
-        tracing::debug!(%error, "threads are scheduled as any other");
+/// How a thread is scheduled: one long turn after another as batch work, which carries more at
+/// less cost, and with little to do as any other, which has a lone packet cross sooner where
+/// others use the processor.
+#[derive(Default)]
+struct Pace {
+    batch: bool,
+    /// Turns in a row that speak for a change.
+    against: u32,
+}
+
+impl Pace {
+    fn turn(&mut self, long: bool) {
+        self.against = if long == self.batch {
+            0
+        } else {
+            self.against + 1
+        };
+        if self.against < CHANGE_AFTER {
+            return;
+        }
+        self.against = 0;
+        self.batch = long;
+        if let Err(error) = sys::schedule_as_batch(long) {
+            tracing::debug!(%error, "threads are scheduled as any other");
+        }
     }
 }
 
 /// Carries packets both ways until the tunnel stops.
 pub(super) fn carry(shared: &Shared, worker: usize) {
-    work_in_batches();
+    let mut pace = Pace::default();
     let mut pump = Pump::new(shared, worker);
     let mut received = ReceiveBatch::new();
     let mut outbound = Some(Outbound::new(shared, worker));
@@ -170,6 +192,7 @@ pub(super) fn carry(shared: &Shared, worker: usize) {
             },
             None => 0,
         };
+        pace.turn(bytes_in.max(bytes_out) >= LONG);
         long_turns = match bytes_in >= LONG && bytes_out >= LONG {
             true => long_turns + 1,
             false => long_turns.saturating_sub(2),
@@ -200,7 +223,7 @@ pub(super) fn carry(shared: &Shared, worker: usize) {
 
 /// Carries packets out whenever it is called, until the tunnel stops.
 pub(super) fn help(shared: &Shared, worker: usize) {
-    work_in_batches();
+    let mut pace = Pace::default();
     let queue = shared.tun.queue(worker);
     let desk = &shared.desks[worker];
     while let Some(mut outbound) = desk.await_call(shared) {
@@ -210,6 +233,7 @@ pub(super) fn help(shared: &Shared, worker: usize) {
                 Carried::Bytes(bytes) => bytes,
                 Carried::Gone => return taken_away(shared),
             };
+            pace.turn(bytes >= LONG);
             short_turns = if bytes < LONG { short_turns + 1 } else { 0 };
             if bytes == 0 && outbound.fair.is_empty() {
                 let interface = std::iter::once(PollFd::new(&queue, PollFlags::IN));
