@@ -16,7 +16,7 @@ use super::handshakes::Handshakes;
 use super::noise::Session;
 use super::packet::padded_len;
 use super::peers::Slot;
-use super::plane::{Marks, Plane};
+use super::plane::{MAX_SESSIONS, Marks, Plane};
 use super::queue::Waiting;
 use super::timers::Timers;
 use super::wire::{DATA_HEADER, DATA_OVERHEAD};
@@ -25,31 +25,34 @@ use crate::event::Event;
 use crate::key::{PresharedKey, PublicKey};
 use crate::stats::PeerStats;
 
+/// Sessions that are kept past their use.
+const PAST: usize = MAX_SESSIONS - 2;
+
 /// The sessions with a peer, each opened until it ends.
 #[derive(Default)]
 pub(super) struct Sessions {
     /// The one that packets are sealed with.
     pub(super) current: Option<Arc<Session>>,
-    /// The one before; messages under it may still be on their way.
-    pub(super) previous: Option<Arc<Session>>,
     /// One that the peer began and has not used yet.
     pub(super) next: Option<Arc<Session>>,
+    /// Those before, the latest first; messages under them may still be on their way. When
+    /// both sides renew at the same moment, each has two that the other may be using.
+    past: [Option<Arc<Session>>; PAST],
 }
 
 impl Sessions {
     /// Takes a session that we began: the peer has its keys, since it answered.
     pub(super) fn begun(&mut self, session: Arc<Session>) {
-        self.previous = match self.next.take() {
-            Some(next) => Some(next),
-            None => self.current.take(),
-        };
-        self.current = Some(session);
+        let before = [self.current.replace(session), self.next.take()];
+        before
+            .into_iter()
+            .flatten()
+            .for_each(|session| self.retire(session));
     }
 
     /// Takes a session that the peer began. It is used once the peer has used it.
     pub(super) fn answered(&mut self, session: Arc<Session>) {
         self.next = Some(session);
-        self.previous = None;
     }
 
     /// The peer used a session: whether that was the first time.
@@ -57,26 +60,36 @@ impl Sessions {
         if self.next.as_ref().is_none_or(|next| next.local != index) {
             return false;
         }
-        self.previous = self.current.take();
-        self.current = self.next.take();
+        let before = std::mem::replace(&mut self.current, self.next.take());
+        before.into_iter().for_each(|session| self.retire(session));
         if let Some(session) = &self.current {
             session.confirm();
         }
         true
     }
 
-    fn all(&self) -> [Option<&Arc<Session>>; 3] {
+    fn retire(&mut self, session: Arc<Session>) {
+        self.past.rotate_right(1);
+        self.past[0] = Some(session);
+    }
+
+    /// All of them, the current one first.
+    fn all(&self) -> [Option<&Arc<Session>>; MAX_SESSIONS] {
+        let [first, second, third] = self.past.each_ref().map(Option::as_ref);
         [
             self.current.as_ref(),
-            self.previous.as_ref(),
             self.next.as_ref(),
+            first,
+            second,
+            third,
         ]
     }
 
     /// Forgets the sessions that have ended. Returns whether there were any.
     fn expire(&mut self, now: Instant) -> bool {
         let mut any = false;
-        for session in [&mut self.current, &mut self.previous, &mut self.next] {
+        let now_and_next = [&mut self.current, &mut self.next];
+        for session in now_and_next.into_iter().chain(&mut self.past) {
             any |= session.take_if(|session| !session.is_alive(now)).is_some();
         }
         any

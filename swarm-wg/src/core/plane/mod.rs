@@ -26,6 +26,9 @@ pub(crate) use marks::Marks;
 pub(crate) use outbound::NoSession;
 pub(crate) use outbound::Packet;
 
+/// Sessions that one peer may have open.
+pub(crate) const MAX_SESSIONS: usize = 5;
+
 /// The data plane of a tunnel.
 pub(crate) struct Plane {
     tables: RwLock<Tables>,
@@ -48,7 +51,7 @@ pub(crate) struct Lane {
     pub(super) endpoint: Option<SocketAddr>,
     /// The session that packets to the peer are sealed with.
     sending: Option<Arc<Session>>,
-    indices: [Option<u32>; 3],
+    indices: [Option<u32>; MAX_SESSIONS],
     pub(super) marks: Arc<Marks>,
 }
 
@@ -126,7 +129,7 @@ impl Tables {
         self.lanes[at] = Some(Lane {
             endpoint: None,
             sending: None,
-            indices: [None; 3],
+            indices: [None; MAX_SESSIONS],
             marks,
         });
     }
@@ -145,7 +148,7 @@ impl Tables {
         &mut self,
         slot: Slot,
         endpoint: Option<SocketAddr>,
-        sessions: [Option<&Arc<Session>>; 3],
+        sessions: [Option<&Arc<Session>>; MAX_SESSIONS],
     ) {
         let Some(lane) = self.lanes.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
             return;
