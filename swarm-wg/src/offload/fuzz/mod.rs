@@ -22,7 +22,7 @@ pub(crate) fn fuzz_split(data: &[u8]) {
     };
     let segments = write_all(&split);
     assert!(!segments.is_empty());
-    assert_eq!(split.source().is_ipv4(), packet[0] >> 4 == 4);
+    assert_eq!(split.destination().is_ipv4(), packet[0] >> 4 == 4);
     assert_eq!(split.destination().is_ipv4(), packet[0] >> 4 == 4);
     if header.gso_type == GSO_NONE {
         assert_same_but_checksum(&header, &segments[0], packet);

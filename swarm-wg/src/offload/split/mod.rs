@@ -50,7 +50,6 @@ impl Error for Malformed {}
 pub(crate) struct Split<'a> {
     /// Trimmed to its length.
     packet: &'a [u8],
-    source: IpAddr,
     destination: IpAddr,
     work: Work,
 }
@@ -75,7 +74,7 @@ impl<'a> Split<'a> {
     pub(crate) fn parse(header: VirtioHeader, packet: &'a [u8]) -> Result<Self, Malformed> {
         let ip = Ip::parse(packet).ok_or(Malformed::Ip)?;
         let packet = trim(packet, &ip, header.gso_type != virtio::GSO_NONE)?;
-        let (source, destination) = ip::addresses(packet, ip.version).ok_or(Malformed::Ip)?;
+        let (_, destination) = ip::addresses(packet, ip.version).ok_or(Malformed::Ip)?;
         let work = match kind(header.gso_type, ip.version)? {
             Some(transport) => Work::Segments(Segments::parse(&header, transport, &ip, packet)?),
             None if header.flags & virtio::NEEDS_CSUM != 0 => {
@@ -90,7 +89,6 @@ impl<'a> Split<'a> {
         };
         Ok(Self {
             packet,
-            source,
             destination,
             work,
         })
@@ -142,11 +140,6 @@ impl<'a> Split<'a> {
             }
         }
         Some(())
-    }
-
-    /// Where the packets come from.
-    pub(crate) fn source(&self) -> IpAddr {
-        self.source
     }
 
     /// Where the packets go to.

@@ -378,14 +378,12 @@ fn extension_headers_that_segments_cannot_share_are_refused() {
 }
 
 #[test]
-fn addresses_are_read() {
+fn the_destination_is_read() {
     let packet = Recipe::new(V4, Udp, &[1]).build();
     let v4 = Split::parse(VirtioHeader::default(), &packet).unwrap();
-    assert_eq!(v4.source(), IpAddr::from([10, 0, 0, 1]));
     assert_eq!(v4.destination(), IpAddr::from([10, 0, 0, 250]));
     let packet = Recipe::new(V6, Udp, &[1]).build();
     let v6 = Split::parse(VirtioHeader::default(), &packet).unwrap();
-    assert_eq!(v6.source(), "fd00::1".parse::<IpAddr>().unwrap());
     assert_eq!(v6.destination(), "fd00::fa".parse::<IpAddr>().unwrap());
 }
 
