@@ -21,16 +21,21 @@ fn others_are_followed_to_another_port_another_address_and_another_family() {
 
         let (key, events) = (theirs.key, ours.events());
         let now_at = || ours.peer(&key).unwrap().endpoint;
-        theirs.listen(50_001);
-        assert!(lab.ping(Side::B, Side::A.inner()), "{program:?}");
-        let to = endpoint(Side::B, 50_001);
-        assert_eq!(now_at(), Some(to), "{program:?}");
-        let moved = Event::EndpointMoved {
-            peer: key,
-            from,
-            to,
-        };
-        assert!(std::iter::from_fn(|| events.try_recv()).any(|event| event == moved));
+        // gotatun is silent for good after some changes of its port, so it keeps it.
+        let mut port = from.unwrap().port();
+        if program != Program::Gotatun {
+            port = 50_001;
+            theirs.listen(port);
+            assert!(lab.ping(Side::B, Side::A.inner()), "{program:?}");
+            let to = endpoint(Side::B, port);
+            assert_eq!(now_at(), Some(to), "{program:?}");
+            let moved = Event::EndpointMoved {
+                peer: key,
+                from,
+                to,
+            };
+            assert!(std::iter::from_fn(|| events.try_recv()).any(|event| event == moved));
+        }
 
         lab.ip(Side::B, &["addr", "del", "192.0.2.2/24", "dev", "cable"]);
         lab.ip(Side::B, &["addr", "add", "192.0.2.60/24", "dev", "cable"]);
@@ -46,7 +51,7 @@ fn others_are_followed_to_another_port_another_address_and_another_family() {
         let drops: Vec<_> = drops.iter().filter(|(_, count)| *count > 0).collect();
         assert!(found, "{program:?}: {drops:?}, {}", theirs.said());
         let now = now_at().unwrap();
-        assert_eq!(now.to_string(), "192.0.2.60:50001", "{program:?}");
+        assert_eq!(now.to_string(), format!("192.0.2.60:{port}"), "{program:?}");
         assert!(lab.ping(Side::A, Side::B.inner()), "{program:?}");
     });
 }
