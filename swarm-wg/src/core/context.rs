@@ -5,7 +5,8 @@ use std::time::{Instant, SystemTime};
 
 use super::batch::{PacketBatch, TransmitBatch};
 use super::counters::DropReason;
-use super::noise::{Entropy, Identity, Tai64n};
+use super::dates::Dates;
+use super::noise::{Entropy, Identity};
 use super::peers::Slot;
 use super::plane::Plane;
 use super::queue::WaitingTotal;
@@ -53,8 +54,7 @@ pub(crate) struct Context<'a> {
     pub(crate) entropy: &'a mut Entropy,
     /// Whose the initiations under way are.
     pub(crate) initiations: &'a mut HashMap<u32, Slot>,
-    /// The latest date on a handshake that was sent, in this life or an earlier one.
-    pub(crate) latest_stamp: &'a mut SystemTime,
+    pub(crate) dates: &'a mut Dates,
 }
 
 impl Context<'_> {
@@ -80,14 +80,9 @@ impl Context<'_> {
         }
     }
 
-    /// Dates a handshake: later than any before, whatever the wall clock says.
-    pub(crate) fn stamp(&mut self) -> Tai64n {
-        let date = self
-            .clocks
-            .wall_at(self.now)
-            .max(*self.latest_stamp + Tai64n::grain());
-        *self.latest_stamp = date;
-        Tai64n::new(date)
+    /// Dates a handshake with a peer, whose last one bore the date `before`.
+    pub(crate) fn date(&mut self, before: Option<SystemTime>) -> SystemTime {
+        self.dates.next(self.clocks.wall_at(self.now), before)
     }
 }
 
@@ -104,7 +99,7 @@ macro_rules! cx {
             random: &mut $core.random,
             entropy: &mut $core.entropy,
             initiations: &mut $core.initiations,
-            latest_stamp: &mut $core.latest_stamp,
+            dates: &mut $core.dates,
         }
     };
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::context::Context;
 use super::counters::DropReason;
@@ -23,6 +23,8 @@ pub(super) struct Handshakes {
     /// The secret of both static keys, once it was needed.
     shared: Option<zeroize::Zeroizing<[u8; 32]>>,
     initiation: Option<Initiation>,
+    /// The date on our last initiation.
+    dated: Option<SystemTime>,
     /// The latest date on an initiation of the peer.
     latest: Option<Tai64n>,
     accepted_at: Option<Instant>,
@@ -35,6 +37,7 @@ impl Handshakes {
             cookies: CookieJar::default(),
             shared: None,
             initiation: None,
+            dated: None,
             latest: None,
             accepted_at: None,
         }
@@ -45,6 +48,12 @@ impl Handshakes {
         if let Some(initiation) = self.initiation.take() {
             cx.initiations.remove(&initiation.local);
         }
+    }
+
+    /// The peer is removed.
+    pub(super) fn discard(&mut self, cx: &mut Context<'_>) {
+        self.forget(cx);
+        cx.dates.peer_was_forgotten(self.dated);
     }
 
     /// Begins anew after a change of keys. Initiations that were accepted stay known, since we
@@ -78,7 +87,9 @@ impl Peer {
         };
         let key = self.public_key;
         self.handshakes.forget(cx);
-        let (local, ephemeral, stamp) = (cx.new_index(), cx.entropy.draw(), cx.stamp());
+        let (local, ephemeral) = (cx.new_index(), cx.entropy.draw());
+        let date = cx.date(self.handshakes.dated);
+        let stamp = Tai64n::new(date);
         let mut message = [0u8; INITIATION_LEN];
         let initiation = self.handshakes.shared(&key, cx).and_then(|shared| {
             Initiation::write(
@@ -98,6 +109,7 @@ impl Peer {
             return cx.dropped(DropReason::NoKey);
         };
         cx.initiations.insert(local, self.slot);
+        self.handshakes.dated = Some(date);
         self.handshakes.initiation = Some(initiation);
         self.transmit_handshake(&mut message, endpoint, cx);
         self.timers.initiation_sent(cx.now, cx.random);

@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// Begins a handshake, unless one is under way; at once, or as soon as one may begin.
-    pub(super) fn begin_handshake(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn begin_handshake(&mut self, cx: &mut Context<'_>) {
         if self.timers.is_initiating() {
             return;
         }
@@ -80,16 +80,6 @@ impl Peer {
         } else {
             self.timers.restart(self.timers.earliest_initiation(cx.now));
         }
-    }
-
-    /// A packet waits for a session.
-    pub(super) fn want_session(&mut self, cx: &mut Context<'_>) {
-        self.begin_handshake(cx);
-    }
-
-    /// A packet passed under a session that is to be renewed.
-    pub(crate) fn renew(&mut self, cx: &mut Context<'_>) {
-        self.begin_handshake(cx);
     }
 
     /// Packets pass: their time-outs have to be watched.

@@ -23,6 +23,7 @@ mod batch;
 mod configure;
 mod context;
 mod counters;
+mod dates;
 mod handshakes;
 mod limiter;
 mod liveness;
@@ -51,6 +52,7 @@ pub use counters::{DropCounters, DropReason};
 pub(crate) use wire::DATA_OVERHEAD;
 
 use context::{Clocks, MAX_PENDING, Outbox, cx};
+use dates::Dates;
 use limiter::Limiter;
 use noise::{Entropy, Identity};
 use peers::{Peers, Slot};
@@ -107,7 +109,7 @@ pub struct Core {
     random: Random,
     entropy: Entropy,
     clocks: Clocks,
-    latest_stamp: SystemTime,
+    dates: Dates,
     pokes: Vec<Poke>,
     opened: Vec<std::ops::Range<usize>>,
 }
@@ -131,7 +133,7 @@ impl Core {
             random: Random::new(spread),
             entropy,
             clocks: Clocks { wall, at: now },
-            latest_stamp: config.handshake_floor.unwrap_or(SystemTime::UNIX_EPOCH),
+            dates: Dates::new(config.handshake_floor),
             pokes: Vec::new(),
             opened: Vec::new(),
         };
@@ -192,7 +194,7 @@ impl Core {
             match poke {
                 Poke::Confirm { index } => peer.confirm(index, cx),
                 Poke::Roam { source, .. } => peer.found_at(source, cx),
-                Poke::Renew { .. } => peer.renew(cx),
+                Poke::Renew { .. } => peer.begin_handshake(cx),
                 Poke::Watch { .. } => peer.watch(cx),
             }
             self.settle(slot, now);
@@ -273,12 +275,13 @@ impl Core {
             .duration_since(wall)
             .is_ok_and(|step| step > tolerance)
         {
+            self.dates.clock_was_set_back();
             self.report_clock();
         }
     }
 
     fn report_clock(&mut self) {
-        if let Ok(behind) = self.latest_stamp.duration_since(self.clocks.wall)
+        if let Ok(behind) = self.dates.latest().duration_since(self.clocks.wall)
             && !behind.is_zero()
         {
             let now = self.clocks.at;
@@ -290,7 +293,7 @@ impl Core {
     /// as [`CoreConfig::handshake_floor`]: handshakes are dated later than that, and a clock
     /// found behind it is named as such.
     pub fn handshake_floor(&self) -> SystemTime {
-        self.latest_stamp
+        self.dates.latest()
     }
 
     /// Swaps the datagrams to send into `batch`, whose memory is used again. Returns whether

@@ -190,7 +190,7 @@ impl Peer {
         }
         let lost = self.waiting.push(packet, cx.waiting);
         cx.plane.drops().add(DropReason::QueueFull, lost);
-        self.want_session(cx);
+        self.begin_handshake(cx);
     }
 
     /// Seals a packet, or nothing as a keepalive, into what is to be sent. False: there is no
@@ -334,6 +334,6 @@ impl Peer {
     pub(crate) fn discard(&mut self, cx: &mut Context<'_>) {
         let lost = self.waiting.clear(cx.waiting);
         cx.plane.drops().add(DropReason::PeerRemoved, lost);
-        self.handshakes.forget(cx);
+        self.handshakes.discard(cx);
     }
 }

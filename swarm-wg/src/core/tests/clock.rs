@@ -55,3 +55,42 @@ fn a_step_of_the_clock_is_followed_and_a_step_back_is_named() {
     let behind = floor.duration_since(back).unwrap();
     assert_eq!(network.events(A), [Event::ClockBehind { behind }]);
 }
+
+#[test]
+fn many_handshakes_at_one_moment_do_not_run_ahead_of_the_clock() {
+    let mut network = pair();
+    network.with(A, |core, now| {
+        let mut batch = TransmitBatch::default();
+        for n in 0..200 {
+            let key = crate::PrivateKey::from_bytes([n + 10; 32]).public_key();
+            core.add_peer(&crate::PeerConfig::new(key), now).unwrap();
+            core.set_endpoint(&key, elsewhere(), now).unwrap();
+            assert!(core.poll_transmit(&mut batch));
+        }
+    });
+    assert_eq!(network.core(A).handshake_floor(), network.wall_now());
+}
+
+#[test]
+fn a_peer_that_was_removed_and_added_again_at_once_is_not_taken_for_a_replay() {
+    let mut network = pair();
+    let config = network.peer_config(B);
+    let key = config.public_key;
+    let initiations = network.with(A, |core, now| {
+        [(); 2].map(|()| {
+            assert!(core.remove_peer(&key, now));
+            core.add_peer(&config, now).unwrap();
+            core.set_endpoint(&key, config.endpoint.unwrap(), now)
+                .unwrap();
+            let mut batch = TransmitBatch::default();
+            assert!(core.poll_transmit(&mut batch));
+            batch.iter().next().unwrap().payload.to_vec()
+        })
+    });
+    for initiation in initiations {
+        network.inject(B, elsewhere(), &initiation);
+        network.run_for(Duration::from_millis(30));
+    }
+    assert_eq!(drops(&network, B, DropReason::ReplayedHandshake), 0);
+    assert_eq!(of_type(&network.wire(), 2).len(), 2);
+}
