@@ -7,7 +7,6 @@
 //! order.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,7 +89,6 @@ fn is_gone(error: &io::Error) -> bool {
 pub(super) struct Desk {
     handed_over: Mutex<Option<Outbound>>,
     given_back: Mutex<Option<Outbound>>,
-    is_given_back: AtomicBool,
     call: Condvar,
 }
 
@@ -119,14 +117,9 @@ impl Desk {
 
     fn give_back(&self, outbound: Outbound) {
         *lock(&self.given_back) = Some(outbound);
-        self.is_given_back.store(true, Ordering::Release);
     }
 
     fn take_back(&self) -> Option<Outbound> {
-        if !self.is_given_back.load(Ordering::Acquire) {
-            return None;
-        }
-        self.is_given_back.store(false, Ordering::Release);
         lock(&self.given_back).take()
     }
 
