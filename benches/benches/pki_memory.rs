@@ -3,37 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::print_stdout, reason = "its figures are its purpose")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod allocations;
+
 use std::time::Duration;
 
 use swarm_pki::testing::TestAuthority;
 use swarm_pki::{TrustBundle, Validity};
 
 const NODES: usize = 10_000;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-#[allow(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above; the pointer came from `alloc`, that is from the system allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn main() {
     let mut authority = TestAuthority::default();
@@ -47,16 +24,16 @@ fn main() {
         authority.issue_as(&identity, validity);
     }
     let der = authority.bundle(now).to_der().unwrap();
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = allocations::live();
     let mut trust = authority.empty_trust();
     let bundle = TrustBundle::from_der(&der).unwrap();
-    let decoded = LIVE.load(Ordering::Relaxed);
+    let decoded = allocations::live();
     trust.merge(&bundle, now);
     drop(bundle);
-    let after = LIVE.load(Ordering::Relaxed);
+    let after = allocations::live();
     assert_eq!(trust.roster().len(), NODES);
     let clone = trust.clone();
-    let cloned = LIVE.load(Ordering::Relaxed);
+    let cloned = allocations::live();
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     println!(
         "bundle of {NODES} nodes: {:.1} MB of DER",

@@ -2,38 +2,13 @@
 //! the allocator; and what the process grew by, since the cipher's keys are allocated elsewhere.
 #![allow(clippy::print_stdout, reason = "its figures are its purpose")]
 
+mod allocations;
 mod wg;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wg::crowd::{Crowd, config, silent};
 use wg::turns::is_measuring;
 
 const AT_A_TIME: usize = 100;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-#[allow(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above; the pointer came from `alloc`, that is from the system allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Memory of the process that is in use, in bytes, where the system tells.
 fn resident() -> usize {
@@ -45,7 +20,7 @@ fn resident() -> usize {
 
 /// Prints what was added since, for each of so many peers and together.
 fn print_growth(what: &str, count: usize, live: usize, before: usize) {
-    let counted = LIVE.load(Ordering::Relaxed) - live;
+    let counted = allocations::live() - live;
     println!(
         "{count} peers, {what}: {:.1} MB counted, {} bytes each; the process grew by {:.1} MB",
         counted as f64 / 1e6,
@@ -63,7 +38,7 @@ fn main() {
 fn idle(count: usize) {
     let mut crowd = Crowd::empty();
     let peers: Vec<_> = (0..count).map(|n| silent(n, None)).collect();
-    let (live, before) = (LIVE.load(Ordering::Relaxed), resident());
+    let (live, before) = (allocations::live(), resident());
     for peer in &peers {
         crowd.hub.add_peer(peer, crowd.now).expect("a new peer");
     }
@@ -72,7 +47,7 @@ fn idle(count: usize) {
 
 fn with_sessions(count: usize) {
     let mut crowd = Crowd::empty();
-    let (live, before) = (LIVE.load(Ordering::Relaxed), resident());
+    let (live, before) = (allocations::live(), resident());
     // A few at a time, since what answers takes memory, too.
     for first in (0..count).step_by(AT_A_TIME) {
         crowd.wake(first..count.min(first + AT_A_TIME));
