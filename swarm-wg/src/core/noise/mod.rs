@@ -1,6 +1,7 @@
 //! The cryptography of the protocol (white paper, section 5.4), pure: keys, time and randomness
 //! are arguments. Primitives come from aws-lc-rs and the RustCrypto crates.
 
+mod cipher;
 mod cookie;
 mod entropy;
 mod handshake;

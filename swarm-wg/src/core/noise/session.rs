@@ -5,10 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::aead::{Aad, LessSafeKey};
-
+use super::cipher::Cipher;
 use super::handshake::Keys;
-use super::primitives::{TAG_LEN, aead_key, nonce};
+use super::primitives::TAG_LEN;
 use super::replay::Window;
 use crate::core::wire::{COUNTER_LIMIT, DATA_HEADER, TYPE_DATA};
 
@@ -31,8 +30,8 @@ pub(crate) struct Session {
     pub(crate) initiator: bool,
     /// Whether the peer is known to have the keys, too.
     confirmed: AtomicBool,
-    sealing: LessSafeKey,
-    opening: LessSafeKey,
+    sealing: Cipher,
+    opening: Cipher,
     counter: AtomicU64,
     window: Mutex<Window>,
 }
@@ -51,8 +50,8 @@ impl Session {
             born,
             initiator,
             confirmed: AtomicBool::new(initiator),
-            sealing: aead_key(&keys.sending),
-            opening: aead_key(&keys.receiving),
+            sealing: Cipher::new(&keys.sending),
+            opening: Cipher::new(&keys.receiving),
             counter: AtomicU64::new(0),
             window: Mutex::new(Window::new()),
         }
@@ -111,21 +110,14 @@ impl Session {
         header[4..8].copy_from_slice(&self.remote.to_le_bytes());
         header[8..].copy_from_slice(&counter.to_le_bytes());
         let (plain, tag) = body.split_at_mut(body.len() - TAG_LEN);
-        let made = self
-            .sealing
-            .seal_in_place_separate_tag(nonce(counter), Aad::empty(), plain)
-            .expect("a packet is far shorter than the cipher's limit");
-        tag.copy_from_slice(made.as_ref());
+        tag.copy_from_slice(&self.sealing.seal(counter, plain));
     }
 
     /// Opens the body of a data message in place: the length of its plaintext, at the start of
     /// `body`; `None` when it is not authentic. Whether it was seen before is for
     /// [`Self::accept`] to say.
     pub(crate) fn open(&self, counter: u64, body: &mut [u8]) -> Option<usize> {
-        self.opening
-            .open_in_place(nonce(counter), Aad::empty(), body)
-            .ok()
-            .map(|plain| plain.len())
+        self.opening.open(counter, body)
     }
 
     /// Takes the counter of an authentic message; false: it was seen before, or is too far
