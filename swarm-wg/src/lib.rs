@@ -76,7 +76,8 @@
 //! allocation for a packet and no hand-over to another thread. What packets look up is shared
 //! by all threads; the core, which makes handshakes and keeps time, is asked only for what is
 //! out of the ordinary. The figures are in the README.
-// The one exception is io::sys, the system calls that no safe library offers.
+// The exceptions are io::sys, the system calls that no safe library offers, and core's cipher for
+// AVX-512, whose instructions may be used only where the processor has them.
 #![deny(unsafe_code)]
 mod config;
 pub mod core;

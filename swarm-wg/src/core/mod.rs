@@ -49,6 +49,8 @@ pub(crate) use batch::{MAX_RUN, MAX_RUN_BYTES};
 pub use batch::{PacketBatch, Transmit, TransmitBatch};
 pub use counters::{DropCounters, DropReason};
 #[cfg(feature = "tun")]
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use noise::compare_ciphers;
 pub(crate) use wire::DATA_OVERHEAD;
 
 use context::{Clocks, MAX_PENDING, Outbox, cx};

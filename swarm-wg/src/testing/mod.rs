@@ -11,7 +11,7 @@ mod routes;
 
 #[cfg(feature = "uapi")]
 pub use fuzz::fuzz_uapi;
-pub use fuzz::{fuzz_datagrams, fuzz_inner};
+pub use fuzz::{fuzz_cipher, fuzz_datagrams, fuzz_inner};
 #[cfg(feature = "tun")]
 pub use fuzz::{fuzz_join, fuzz_split};
 pub use network::{Link, Network, NodeId};

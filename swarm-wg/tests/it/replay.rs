@@ -21,6 +21,11 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn the_corpus_of_messages_to_seal_holds() {
+    replay("wg_cipher", testing::fuzz_cipher);
+}
+
+#[test]
 fn the_corpus_of_datagrams_holds() {
     replay("wg_datagrams", testing::fuzz_datagrams);
 }

@@ -33,6 +33,28 @@ pub fn fuzz_datagrams(data: &[u8]) {
     world.check_accounts();
 }
 
+/// A message under a key, sealed, opened and changed, by each cipher that this machine has.
+///
+/// # Panics
+/// When they differ, or what was changed is opened.
+pub fn fuzz_cipher(data: &[u8]) {
+    let (key, data) = data.split_at(data.len().min(32));
+    let (counter, data) = data.split_at(data.len().min(8));
+    let (flip, message) = data.split_at(data.len().min(4));
+    let flip = u32::from_le_bytes(padded(flip));
+    crate::core::compare_ciphers(
+        &padded(key),
+        u64::from_le_bytes(padded(counter)),
+        message,
+        flip as usize,
+    );
+}
+
+/// The bytes, and zeros.
+fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    std::array::from_fn(|n| bytes.get(n).copied().unwrap_or(0))
+}
+
 /// Packets from the interface, and from a peer inside its session, of any bytes.
 ///
 /// # Panics

@@ -9,6 +9,8 @@
 
 mod chacha20;
 mod poly1305;
+#[cfg(test)]
+mod tests;
 
 use std::arch::is_x86_feature_detected;
 
@@ -71,36 +73,31 @@ fn apply(
 ) -> bool {
     const SEVEN: usize = 7 * BLOCK;
     const FIFTEEN: usize = 15 * BLOCK;
-    match message.len() {
-        ..=SEVEN => {
-            let stream = state.eight(nonce, 0);
-            let agreed = check(&stream[0], message);
-            if agreed {
-                xor(message, &stream[1..]);
-            }
-            agreed
+    let agreed;
+    if message.len() <= SEVEN {
+        let stream = state.eight(nonce, 0);
+        agreed = check(&stream[0], message);
+        if agreed {
+            xor(message, &stream[1..]);
         }
-        ..=FIFTEEN => {
-            let stream = state.sixteen(nonce, 0);
-            let agreed = check(&stream[0], message);
-            if agreed {
-                xor(message, &stream[1..]);
-            }
-            agreed
+    } else if message.len() <= FIFTEEN {
+        let stream = state.sixteen(nonce, 0);
+        agreed = check(&stream[0], message);
+        if agreed {
+            xor(message, &stream[1..]);
         }
-        _ => {
-            let stream = state.twenty_four(nonce, 0);
-            let agreed = check(&stream.early[0], message);
-            if agreed {
-                let (now, later) = message.split_at_mut(FIFTEEN);
-                xor(now, &stream.early[1..]);
-                let (now, later) = later.split_at_mut(later.len().min(8 * BLOCK));
-                xor(now, &stream.late);
-                apply_on(state, nonce, later);
-            }
-            agreed
+    } else {
+        let stream = state.twenty_four(nonce, 0);
+        agreed = check(&stream.early[0], message);
+        if agreed {
+            let (now, later) = message.split_at_mut(FIFTEEN);
+            xor(now, &stream.early[1..]);
+            let (now, later) = later.split_at_mut(later.len().min(8 * BLOCK));
+            xor(now, &stream.late);
+            apply_on(state, nonce, later);
         }
     }
+    agreed
 }
 
 /// The same for what is beyond the first 24 blocks.

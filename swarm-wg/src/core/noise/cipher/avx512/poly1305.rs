@@ -82,17 +82,14 @@ impl Number {
         Self([h0 & LOW_44, h1, d2 as u64 & LOW_42])
     }
 
-    /// Its only name below 2^130 - 5, of that the lower 128 bits.
+    /// Its only name below 2^130 - 5, of that the lower 128 bits; of a product, whose first limb
+    /// and third are not over and whose second is by one bit at most.
     fn reduced(self) -> u128 {
-        let [mut h0, mut h1, mut h2] = self.0;
-        for _ in 0..2 {
-            h1 += h0 >> 44;
-            h2 += h1 >> 44;
-            h0 = (h0 & LOW_44) + (h2 >> 42) * 5;
-            (h1, h2) = (h1 & LOW_44, h2 & LOW_42);
-        }
-        h1 += h0 >> 44;
-        h0 &= LOW_44;
+        let [h0, h1, h2] = self.0;
+        let h2 = h2 + (h1 >> 44);
+        let h0 = h0 + (h2 >> 42) * 5;
+        let (h1, h2) = ((h1 & LOW_44) + (h0 >> 44), h2 & LOW_42);
+        let h0 = h0 & LOW_44;
         // less 2^130 - 5 when that is no less than zero: then g, which is 5 more, has bit 130
         let g0 = h0 + 5;
         let g1 = h1 + (g0 >> 44);
@@ -306,6 +303,40 @@ impl Powers {
             downward: Factor::new(downward),
             eighth: by_eighth,
             sixteenth: Factor::new(Eight(eighth).times(&by_eighth).0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The remainder of a number of limbs, bit by bit: what is above 2^130 counts five times.
+    fn remainder([h0, h1, h2]: [u64; 3]) -> u128 {
+        let low = [h0.into(), u128::from(h1) << 44, u128::from(h2) << 88];
+        let (mut low, mut high) = low
+            .into_iter()
+            .fold((0u128, h2 >> 40), |(sum, high), limb| {
+                let (sum, carried) = sum.overflowing_add(limb);
+                (sum, high + u64::from(carried))
+            });
+        while high > 3 || (high == 3 && low >= u128::MAX - 4) {
+            let (sum, carried) = low.overflowing_add(5);
+            (low, high) = (sum, high + u64::from(carried) - 4);
+        }
+        low
+    }
+
+    #[test]
+    fn products_are_reduced_where_limbs_are_full_or_over() {
+        let (full, above) = (LOW_44, LOW_44 + 1);
+        for h0 in [0, 1, 4, 5, full - 5, full - 4, full - 1, full] {
+            for h1 in [0, 1, full - 1, full, above, above + 1] {
+                for h2 in [0, 1, LOW_42 - 1, LOW_42] {
+                    let limbs = [h0, h1, h2];
+                    assert_eq!(Number(limbs).reduced(), remainder(limbs), "{limbs:x?}");
+                }
+            }
         }
     }
 }
