@@ -1,5 +1,5 @@
-//! Packets sealed and opened by a core, beside boringtun, and beside the bare cipher of the
-//! library that the core seals with, over the same bytes.
+//! Packets sealed and opened by a core, beside boringtun, and beside the bare cipher that the
+//! core seals with and that of aws-lc-rs, over the same bytes.
 //!
 //! All are measured in turns, 64 packets at a time, and the ratios printed. What is opened was
 //! sealed before, outside the time that counts, since no message is opened twice.
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use boringtun::noise::TunnResult;
 use criterion::Throughput;
+use swarm_wg::testing::DataCipher;
 use wg::ends::{Ends, packets};
 use wg::rival::Rival;
 use wg::turns::{Turn, in_turns, is_measuring, short};
@@ -24,40 +25,67 @@ const ROUNDS: usize = 600;
 const TAG: usize = 16;
 const OVERHEAD: usize = 32;
 
-/// The cipher alone: packets sealed and opened where they lie.
-struct Bare {
-    key: LessSafeKey,
+/// A cipher alone: packets sealed and opened where they lie.
+trait Cipher {
+    fn seal(&self, counter: u64, plain: &mut [u8]) -> [u8; TAG];
+    fn open(&self, counter: u64, sealed: &mut [u8]) -> Option<usize>;
+}
+
+impl Cipher for DataCipher {
+    fn seal(&self, counter: u64, plain: &mut [u8]) -> [u8; TAG] {
+        self.seal(counter, plain)
+    }
+
+    fn open(&self, counter: u64, sealed: &mut [u8]) -> Option<usize> {
+        self.open(counter, sealed)
+    }
+}
+
+impl Cipher for LessSafeKey {
+    fn seal(&self, counter: u64, plain: &mut [u8]) -> [u8; TAG] {
+        let tag = self.seal_in_place_separate_tag(nonce(counter), Aad::empty(), plain);
+        let tag = tag.expect("a short message");
+        *tag.as_ref().first_chunk().expect("a tag has its length")
+    }
+
+    fn open(&self, counter: u64, sealed: &mut [u8]) -> Option<usize> {
+        let plain = self.open_in_place(nonce(counter), Aad::empty(), sealed);
+        plain.ok().map(|plain| plain.len())
+    }
+}
+
+fn nonce(counter: u64) -> Nonce {
+    let mut bytes = [0u8; 12];
+    bytes[4..].copy_from_slice(&counter.to_le_bytes());
+    Nonce::assume_unique_for_key(bytes)
+}
+
+/// A cipher, and the packets of one length that it seals and opens.
+struct Bare<C> {
+    cipher: C,
     counter: u64,
     buffers: Vec<Vec<u8>>,
 }
 
-impl Bare {
-    fn new(length: usize) -> Self {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &[7; 32]).expect("the key has its length");
+impl<C: Cipher> Bare<C> {
+    fn new(cipher: C, length: usize) -> Self {
         Self {
-            key: LessSafeKey::new(key),
+            cipher,
             counter: 0,
             buffers: vec![vec![1; length + TAG]; PACKETS],
         }
     }
 
-    fn nonce(counter: u64) -> Nonce {
-        let mut bytes = [0u8; 12];
-        bytes[4..].copy_from_slice(&counter.to_le_bytes());
-        Nonce::assume_unique_for_key(bytes)
+    fn run(&mut self, seal: bool) -> Duration {
+        if seal { self.seal() } else { self.open() }
     }
 
     fn seal(&mut self) -> Duration {
         let start = Instant::now();
         for buffer in &mut self.buffers {
             self.counter += 1;
-            let length = buffer.len() - TAG;
-            let (plain, tag) = buffer.split_at_mut(length);
-            let made = self
-                .key
-                .seal_in_place_separate_tag(Self::nonce(self.counter), Aad::empty(), plain)
-                .expect("a short message");
-            tag.copy_from_slice(made.as_ref());
+            let (plain, tag) = buffer.split_last_chunk_mut().expect("room for a tag");
+            *tag = self.cipher.seal(self.counter, plain);
         }
         start.elapsed()
     }
@@ -67,9 +95,7 @@ impl Bare {
         let first = self.counter - PACKETS as u64 + 1;
         let start = Instant::now();
         for (counter, buffer) in (first..).zip(&mut self.buffers) {
-            let plain = self
-                .key
-                .open_in_place(Self::nonce(counter), Aad::empty(), buffer);
+            let plain = self.cipher.open(counter, buffer);
             black_box(plain.expect("authentic"));
         }
         start.elapsed()
@@ -129,7 +155,7 @@ fn rival_opens(
     start.elapsed()
 }
 
-/// Seals or opens packets of one length in each way. The bare cipher comes first.
+/// Seals or opens packets of one length in each way. The core's bare cipher comes first.
 fn turns<'a>(of: &'a Parts, seal: bool) -> Vec<Turn<'a>> {
     let batched = |name, batch| {
         Turn::new(name, move || {
@@ -141,10 +167,8 @@ fn turns<'a>(of: &'a Parts, seal: bool) -> Vec<Turn<'a>> {
         })
     };
     vec![
-        Turn::new("bare aws-lc-rs", move || {
-            let bare = &mut *of.bare.borrow_mut();
-            if seal { bare.seal() } else { bare.open() }
-        }),
+        Turn::new("bare cipher", move || of.bare.borrow_mut().run(seal)),
+        Turn::new("bare aws-lc-rs", move || of.library.borrow_mut().run(seal)),
         batched("core, batch of 1", 1),
         batched("core, batch of 64", PACKETS),
         Turn::new("boringtun", move || {
@@ -160,7 +184,8 @@ fn turns<'a>(of: &'a Parts, seal: bool) -> Vec<Turn<'a>> {
 /// What packets of one length are sealed and opened with.
 struct Parts {
     packets: Vec<Vec<u8>>,
-    bare: RefCell<Bare>,
+    bare: RefCell<Bare<DataCipher>>,
+    library: RefCell<Bare<LessSafeKey>>,
     ends: RefCell<Ends>,
     rival: RefCell<(Rival, [Vec<Vec<u8>>; 2])>,
 }
@@ -168,9 +193,11 @@ struct Parts {
 impl Parts {
     fn new(length: usize) -> Self {
         let room = vec![vec![0; length + OVERHEAD + 148]; PACKETS];
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &[7; 32]).expect("the key has its length");
         Self {
             packets: packets(length, PACKETS),
-            bare: RefCell::new(Bare::new(length)),
+            bare: RefCell::new(Bare::new(DataCipher::new(&[7; 32]), length)),
+            library: RefCell::new(Bare::new(LessSafeKey::new(key), length)),
             ends: RefCell::new(Ends::new()),
             rival: RefCell::new((Rival::new(), [room.clone(), room])),
         }

@@ -50,7 +50,7 @@ pub use batch::{PacketBatch, Transmit, TransmitBatch};
 pub use counters::{DropCounters, DropReason};
 #[cfg(feature = "tun")]
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use noise::compare_ciphers;
+pub(crate) use noise::{Cipher, compare_ciphers};
 pub(crate) use wire::DATA_OVERHEAD;
 
 use context::{Clocks, MAX_PENDING, Outbox, cx};

@@ -4,11 +4,13 @@
 //! A [`Network`] has a clock of its own that only [`Network::run_for`] moves: hours pass in
 //! milliseconds, and a run repeats itself exactly.
 
+mod cipher;
 mod fuzz;
 mod network;
 mod packets;
 mod routes;
 
+pub use cipher::DataCipher;
 #[cfg(feature = "uapi")]
 pub use fuzz::fuzz_uapi;
 pub use fuzz::{fuzz_cipher, fuzz_datagrams, fuzz_inner};

@@ -11,7 +11,7 @@ mod replay;
 mod session;
 
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use cipher::compare as compare_ciphers;
+pub(crate) use cipher::{Cipher, compare as compare_ciphers};
 pub(crate) use cookie::{CookieJar, CookieSecret, MacKeys, has_cookie, has_mac, stamp_macs};
 pub(crate) use entropy::Entropy;
 pub(crate) use handshake::{Claim, Identity, Initiation, Tai64n};
