@@ -72,8 +72,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const DELIVERY: #home::Delivery = #home::Delivery::#delivery;
             const SCHEMA: u16 = #schema;
 
-            fn parameters(&self) -> ::std::vec::Vec<#home::Token> {
-                ::std::vec![#(<#types as #home::Parameter>::to_token(&self.#idents)),*]
+            fn parameters(&self) -> #home::Parameters {
+                #home::Parameters::from([#(<#types as #home::Parameter>::to_token(&self.#idents)),*])
             }
 
             fn from_parameters(

@@ -6,15 +6,17 @@
 //!
 //! Tokens are printable ASCII: what every NATS server, leaf and tool agrees on.
 
+mod map;
 mod pattern;
 mod text;
 mod token;
 
+pub use map::PatternMap;
 pub use pattern::Pattern;
 pub use token::Token;
 
+use smol_str::SmolStr;
 use std::fmt;
-use text::Text;
 
 /// What makes a text no token, subject or pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +67,7 @@ pub enum ParseSubjectError {
 /// # Ok::<(), swarm_bus::ParseSubjectError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject(Text);
+pub struct Subject(SmolStr);
 
 impl Subject {
     /// The longest subject in bytes; a NATS server's control line holds 4,096.
@@ -77,7 +79,7 @@ impl Subject {
     /// [`ParseSubjectError`] when `text` is empty, too long, holds a wildcard or an empty token.
     pub fn parse(text: &str) -> Result<Self, ParseSubjectError> {
         text::check(text.as_bytes(), text::Form::Subject)?;
-        Ok(Self(Text::shared(text)))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// Takes a subject that is known when the program is compiled.
@@ -87,7 +89,7 @@ impl Subject {
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         text::assert_valid(text, text::Form::Subject);
-        Self(Text::from_static(text))
+        Self(SmolStr::new_static(text))
     }
 
     /// Returns this subject with one more token at its end.
@@ -110,9 +112,10 @@ impl Subject {
     }
 
     /// Wraps text whose parts were all checked, of which the caller knows that it is short enough.
-    pub(crate) fn from_checked(text: String) -> Self {
+    pub(crate) fn from_checked(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
         debug_assert!(text::check(text.as_bytes(), text::Form::Subject).is_ok());
-        Self(Text::from(text))
+        Self(SmolStr::new(text))
     }
 }
 

@@ -1,7 +1,8 @@
 //! What one subscribes to.
 
-use super::text::{self, Form, Text};
+use super::text::{self, Form};
 use super::{ParseSubjectError, Subject};
+use smol_str::SmolStr;
 use std::fmt;
 
 /// A set of subjects: tokens of which some may be `*` (any one token), the last also `>` (one or
@@ -17,7 +18,7 @@ use std::fmt;
 /// assert!(EVENTS.overlaps(&Pattern::from_static("*.*.*.edge-7")));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pattern(Text);
+pub struct Pattern(SmolStr);
 
 impl Pattern {
     /// Every subject.
@@ -29,7 +30,7 @@ impl Pattern {
     /// [`ParseSubjectError`], among others when a wildcard is only part of a token.
     pub fn parse(text: &str) -> Result<Self, ParseSubjectError> {
         text::check(text.as_bytes(), Form::Pattern)?;
-        Ok(Self(Text::shared(text)))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// Takes a pattern that is known when the program is compiled.
@@ -39,7 +40,7 @@ impl Pattern {
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         text::assert_valid(text, Form::Pattern);
-        Self(Text::from_static(text))
+        Self(SmolStr::new_static(text))
     }
 
     /// Returns the text.
@@ -94,27 +95,35 @@ impl Pattern {
     }
 
     /// A subject is a pattern without wildcards, so one comparison serves both: a `*` of ours
-    /// takes any element but `>`, a `>` of ours takes one or more of anything.
+    /// takes any element but `>`, a `>` of ours takes one or more of anything. Both texts are
+    /// checked: a wildcard is an element, never a part of one.
     fn covers(&self, other: &str) -> bool {
-        let mut theirs = other.split('.');
-        for element in self.elements() {
-            let Some(other) = theirs.next() else {
+        let (ours, theirs) = (self.as_str().as_bytes(), other.as_bytes());
+        let mut at = 0;
+        for &byte in ours {
+            let Some(&other) = theirs.get(at) else {
                 return false;
             };
-            match element {
-                ">" => return true,
-                "*" if other != ">" => {}
-                literal if literal == other => {}
+            match byte {
+                b'>' => return true,
+                b'*' if other == b'>' => return false,
+                b'*' => {
+                    while at < theirs.len() && theirs[at] != b'.' {
+                        at += 1;
+                    }
+                }
+                _ if byte == other => at += 1,
                 _ => return false,
             }
         }
-        theirs.next().is_none()
+        at == theirs.len()
     }
 
     /// Wraps text whose parts were all checked, of which the caller knows that it is short enough.
-    pub(crate) fn from_checked(text: String) -> Self {
+    pub(crate) fn from_checked(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
         debug_assert!(text::check(text.as_bytes(), Form::Pattern).is_ok());
-        Self(Text::from(text))
+        Self(SmolStr::new(text))
     }
 }
 

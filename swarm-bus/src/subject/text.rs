@@ -1,64 +1,7 @@
-//! The checked text beneath tokens, subjects and patterns.
+//! The check beneath tokens, subjects and patterns. Their text is a [`smol_str::SmolStr`]: known
+//! at compile time, inside the value where it is short, or shared.
 
 use super::ParseSubjectError;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-/// Text that is either known at compile time or shared.
-#[derive(Clone)]
-pub(super) enum Text {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
-
-impl Text {
-    pub(super) const fn from_static(text: &'static str) -> Self {
-        Self::Static(text)
-    }
-
-    pub(super) fn shared(text: &str) -> Self {
-        Self::Shared(Arc::from(text))
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        match self {
-            Self::Static(text) => text,
-            Self::Shared(text) => text,
-        }
-    }
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self::Shared(Arc::from(text))
-    }
-}
-
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Text {}
-
-impl PartialOrd for Text {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Text {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
-
-impl Hash for Text {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
 
 /// What a text is checked as.
 #[derive(Clone, Copy, PartialEq, Eq)]

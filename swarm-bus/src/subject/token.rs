@@ -1,7 +1,8 @@
 //! One element of a subject.
 
-use super::text::{self, Form, Text};
+use super::text::{self, Form};
 use super::{ParseSubjectError, Pattern, Subject};
+use smol_str::SmolStr;
 use std::fmt;
 
 /// One element of a subject: printable ASCII without `.`, `*` and `>`.
@@ -15,7 +16,7 @@ use std::fmt;
 /// # Ok::<(), swarm_bus::ParseSubjectError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(Text);
+pub struct Token(SmolStr);
 
 impl Token {
     /// The longest token in bytes.
@@ -27,7 +28,7 @@ impl Token {
     /// [`ParseSubjectError`] when `text` is empty, too long, or holds a byte that no token may hold.
     pub fn parse(text: &str) -> Result<Self, ParseSubjectError> {
         text::check(text.as_bytes(), Form::Token)?;
-        Ok(Self(Text::shared(text)))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// Takes a token that is known when the program is compiled.
@@ -37,7 +38,7 @@ impl Token {
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         text::assert_valid(text, Form::Token);
-        Self(Text::from_static(text))
+        Self(SmolStr::new_static(text))
     }
 
     /// Returns the text.
@@ -46,7 +47,19 @@ impl Token {
         self.0.as_str()
     }
 
-    pub(super) fn into_text(self) -> Text {
+    /// Wraps an element of a subject; `None` where it is longer than a token may be.
+    pub(crate) fn from_element(element: &str) -> Option<Self> {
+        debug_assert!(!element.contains(['.', '*', '>']));
+        (element.len() <= Self::MAX_LENGTH).then(|| Self(SmolStr::new(element)))
+    }
+
+    /// Wraps text of which the caller knows that it is a token.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        debug_assert!(text::check(text.as_bytes(), Form::Token).is_ok());
+        Self(SmolStr::new(text))
+    }
+
+    pub(super) fn into_text(self) -> SmolStr {
         self.0
     }
 }

@@ -5,7 +5,7 @@ mod parameter;
 mod template;
 
 pub use filter::Filter;
-pub use parameter::Parameter;
+pub use parameter::{Parameter, Parameters};
 pub use template::Template;
 
 use crate::codec::Codec;
@@ -58,7 +58,7 @@ pub trait Topic: Sized + Send + Sync + 'static {
     const SCHEMA: u16 = 1;
 
     /// Returns the values of the open places, in the order of the template.
-    fn parameters(&self) -> Vec<Token>;
+    fn parameters(&self) -> Parameters;
 
     /// Makes the topic from the values of the open places.
     ///

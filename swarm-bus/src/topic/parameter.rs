@@ -1,6 +1,48 @@
 //! What can stand at an open place of a template.
 
+use super::Template;
 use crate::subject::Token;
+use arrayvec::{ArrayString, ArrayVec};
+use std::fmt::Write as _;
+use std::ops::Deref;
+
+/// The values of a template's places, in order. They lie in the value itself: no allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters(ArrayVec<Token, { Template::MAX_PARAMETERS }>);
+
+impl Parameters {
+    /// Makes an empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a value.
+    ///
+    /// # Panics
+    /// When there are [`Template::MAX_PARAMETERS`] already.
+    pub fn push(&mut self, value: Token) {
+        self.0.push(value);
+    }
+}
+
+impl<const N: usize> From<[Token; N]> for Parameters {
+    /// Takes up to [`Template::MAX_PARAMETERS`] values; more do not compile.
+    fn from(values: [Token; N]) -> Self {
+        const {
+            assert!(N <= Template::MAX_PARAMETERS, "more values than places");
+        };
+        Self(values.into_iter().collect())
+    }
+}
+
+impl Deref for Parameters {
+    type Target = [Token];
+
+    fn deref(&self) -> &[Token] {
+        &self.0
+    }
+}
 
 /// A value that is one token of a subject.
 ///
@@ -27,13 +69,21 @@ macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Parameter for $integer {
             fn to_token(&self) -> Token {
-                Token::parse(&self.to_string()).expect("decimal digits are a token")
+                // the longest is i128::MIN, of 40 bytes
+                let mut digits = ArrayString::<40>::new();
+                write!(digits, "{self}").expect("the digits have room");
+                Token::from_checked(&digits)
             }
 
             /// Accepts the canonical spelling only, so that one value has one subject.
             fn from_token(token: &Token) -> Option<Self> {
-                let value: Self = token.as_str().parse().ok()?;
-                (value.to_string() == token.as_str()).then_some(value)
+                let digits = token.as_str().strip_prefix('-');
+                let canonical = match digits.unwrap_or(token.as_str()).as_bytes() {
+                    [b'0'] => digits.is_none(),
+                    [b'1'..=b'9', ..] => true,
+                    _ => false,
+                };
+                canonical.then(|| token.as_str().parse().ok())?
             }
         }
     )*};
@@ -48,9 +98,14 @@ mod tests {
     fn one_integer_has_one_spelling() {
         assert_eq!(u16::from_token(&Token::from_static("7")), Some(7));
         assert_eq!(i16::from_token(&Token::from_static("-7")), Some(-7));
-        for odd in ["07", "+7", "-0", "65536", "x"] {
+        for odd in ["07", "+7", "-0", "-7", "00", "-", "65536", "7x", "x"] {
             assert_eq!(u16::from_token(&Token::parse(odd).unwrap()), None, "{odd}");
         }
+        for odd in ["-07", "-0", "+7", "--7", "32768"] {
+            assert_eq!(i16::from_token(&Token::parse(odd).unwrap()), None, "{odd}");
+        }
+        assert_eq!(u16::from_token(&Token::from_static("0")), Some(0));
+        assert_eq!(i128::from_token(&i128::MIN.to_token()), Some(i128::MIN));
         assert_eq!(i64::from_token(&i64::MIN.to_token()), Some(i64::MIN));
     }
 }

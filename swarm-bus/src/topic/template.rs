@@ -1,6 +1,8 @@
 //! Subjects with named open places.
 
+use super::Parameters;
 use crate::subject::{Pattern, Subject, Token};
+use arrayvec::ArrayString;
 use std::fmt;
 
 /// A subject with named open places: `swarm.events.node.{node}`.
@@ -87,37 +89,50 @@ impl Template {
             self.names().count(),
             "one value for each place of `{self}`"
         );
-        Subject::from_checked(self.fill(|index| values[index].as_str()))
+        let text = self.fill(|index| values[index].as_str());
+        Subject::from_checked(text)
     }
 
     /// Returns the values at the places of a subject, or `None` where it does not fit.
     #[must_use]
-    pub fn parse(&self, subject: &Subject) -> Option<Vec<Token>> {
-        let mut tokens = subject.tokens();
-        let mut values = Vec::new();
-        for element in self.0.split('.') {
-            let token = tokens.next()?;
-            if place(element).is_some() {
-                values.push(Token::parse(token).ok()?);
-            } else if element != token {
+    pub fn parse(&self, subject: &Subject) -> Option<Parameters> {
+        let (ours, theirs) = (self.0.as_bytes(), subject.as_str());
+        let mut values = Parameters::new();
+        let (mut at, mut there) = (0, 0);
+        while let Some(byte) = ours.get(at) {
+            if *byte == b'{' {
+                // a place is a whole token, and the brace ends it
+                at += ours[at..].iter().position(|byte| *byte == b'}')? + 1;
+                let left = &theirs[there..];
+                let length = left.bytes().position(|byte| byte == b'.');
+                let length = length.unwrap_or(left.len());
+                if length == 0 {
+                    return None;
+                }
+                values.push(Token::from_element(&left[..length])?);
+                there += length;
+            } else if theirs.as_bytes().get(there) == Some(byte) {
+                (at, there) = (at + 1, there + 1);
+            } else {
                 return None;
             }
         }
-        tokens.next().is_none().then_some(values)
+        (there == theirs.len()).then_some(values)
     }
 
     /// Fills the places that have a value and leaves the others, and those beyond the end of
     /// `values`, open.
     #[must_use]
     pub fn pattern(&self, values: &[Option<&Token>]) -> Pattern {
-        Pattern::from_checked(self.fill(|index| match values.get(index) {
+        let text = self.fill(|index| match values.get(index) {
             Some(Some(token)) => token.as_str(),
             _ => "*",
-        }))
+        });
+        Pattern::from_checked(text)
     }
 
-    fn fill<'a>(&self, value: impl Fn(usize) -> &'a str) -> String {
-        let mut text = String::with_capacity(self.0.len() + 32);
+    fn fill<'a>(&self, value: impl Fn(usize) -> &'a str) -> ArrayString<{ Subject::MAX_LENGTH }> {
+        let mut text = ArrayString::new();
         let mut index = 0;
         for element in self.0.split('.') {
             if !text.is_empty() {
@@ -203,6 +218,26 @@ mod tests {
         assert_eq!(TEMPLATE.names().collect::<Vec<_>>(), ["kind", "node"]);
     }
 
+    #[test]
+    fn what_does_not_fit_has_no_values() {
+        for other in [
+            "swarm",
+            "swarm.a",
+            "swarm.a.node",
+            "swarm.a.node.n1.x",
+            "swarm.a.nodes.n1",
+            "swarm.a.nod.n1",
+            "swarms.a.node.n1",
+        ] {
+            assert!(
+                TEMPLATE.parse(&Subject::parse(other).unwrap()).is_none(),
+                "{other}"
+            );
+        }
+        let long = format!("swarm.{}.node.n1", "x".repeat(Token::MAX_LENGTH + 1));
+        assert!(TEMPLATE.parse(&Subject::parse(&long).unwrap()).is_none());
+    }
+
     proptest! {
         #[test]
         fn what_is_formatted_parses_back_and_matches(a in "[!-)+-\\-/-=?-~]{1,20}", b in "[a-z0-9-]{1,20}") {
@@ -210,6 +245,8 @@ mod tests {
             let subject = TEMPLATE.format(&values);
             let parsed = TEMPLATE.parse(&subject);
             prop_assert_eq!(parsed.as_deref(), Some(&values[..]));
+            let open = Template::new("{a}.{b}.{c}.{d}");
+            prop_assert_eq!(open.parse(&subject).map(|values| values.len()), Some(4));
             prop_assert!(TEMPLATE.pattern(&[]).matches(&subject));
             prop_assert!(TEMPLATE.pattern(&[Some(&values[0]), None]).matches(&subject));
         }

@@ -2,7 +2,7 @@ use crate::rig::{Rig, token};
 use swarm_bus::client::{Client, PublishError, SubscribeError};
 use swarm_bus::permissions::Role;
 use swarm_bus::topic::ParseTopicError;
-use swarm_bus::{Raw, Subject, Template, Token, Topic};
+use swarm_bus::{Parameters, Raw, Subject, Template, Token, Topic};
 
 /// Any subject at all: what a program with a stolen key would try.
 struct Any(Subject);
@@ -12,8 +12,8 @@ impl Topic for Any {
     type Codec = Raw;
     const TEMPLATE: Template = Template::new("any");
 
-    fn parameters(&self) -> Vec<Token> {
-        Vec::new()
+    fn parameters(&self) -> Parameters {
+        Parameters::new()
     }
 
     fn from_parameters(_: &[Token]) -> Result<Self, ParseTopicError> {
