@@ -154,28 +154,31 @@ impl Core {
         if self.is_full() {
             return self.plane.dropped(DropReason::Backlog);
         }
-        let mut pokes = std::mem::take(&mut self.pokes);
-        let mut opened = std::mem::take(&mut self.opened);
-        let room = self.out.packets.room(datagram.len());
+        let Self {
+            plane,
+            out,
+            opened,
+            pokes,
+            ..
+        } = self;
+        let room = out.packets.room(datagram.len());
         room.copy_from_slice(datagram);
         let mut datagrams = Datagrams::new(canonical(source), 0..datagram.len(), 0);
-        let plane = Arc::clone(&self.plane);
-        let control = plane.open(
-            &plane.read(),
-            room,
-            &mut datagrams,
-            now,
-            &mut opened,
-            &mut pokes,
-        );
+        let control = plane.open(&plane.read(), room, &mut datagrams, now, opened, pokes);
         for packet in opened.drain(..) {
-            self.out.packets.commit(datagram.len(), packet);
+            out.packets.commit(datagram.len(), packet);
         }
-        self.opened = opened;
-        self.handle_pokes(&mut pokes, now);
-        self.pokes = pokes;
+        self.settle_pokes(now);
         if control.is_some() {
             self.handle_handshake(source, datagram, now);
+        }
+    }
+
+    fn settle_pokes(&mut self, now: Instant) {
+        if !self.pokes.is_empty() {
+            let mut pokes = std::mem::take(&mut self.pokes);
+            self.handle_pokes(&mut pokes, now);
+            self.pokes = pokes;
         }
     }
 
@@ -211,12 +214,9 @@ impl Core {
         if self.is_full() {
             return self.plane.dropped(DropReason::Backlog);
         }
-        let mut pokes = std::mem::take(&mut self.pokes);
-        let plane = Arc::clone(&self.plane);
-        let batch = &mut self.out.transmits;
-        let sealed = plane.seal(&plane.read(), &segments, now, batch, &mut pokes);
-        self.handle_pokes(&mut pokes, now);
-        self.pokes = pokes;
+        let (plane, batch) = (&self.plane, &mut self.out.transmits);
+        let sealed = plane.seal(&plane.read(), &segments, now, batch, &mut self.pokes);
+        self.settle_pokes(now);
         if sealed.is_err() {
             self.hold(packet, now);
         }
