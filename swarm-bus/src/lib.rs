@@ -102,23 +102,8 @@ pub use subject::{ParseSubjectError, Pattern, Subject, Token};
 pub use swarm_bus_derive::Topic;
 pub use topic::{Call, Delivery, Filter, Parameter, Parameters, ParseTopicError, Template, Topic};
 
-/// What the code written by `derive(Topic)` calls.
 #[doc(hidden)]
-pub mod __private {
-    use crate::{Parameter, ParseTopicError, Token};
-
-    /// Takes the next value and reads it as the parameter `name`.
-    pub fn parameter<P: Parameter>(
-        values: &mut std::slice::Iter<'_, Token>,
-        name: &'static str,
-    ) -> Result<P, ParseTopicError> {
-        let token = values.next().ok_or(ParseTopicError::Missing { name })?;
-        P::from_token(token).ok_or_else(|| ParseTopicError::Parameter {
-            name,
-            token: token.clone(),
-        })
-    }
-}
+pub use topic::generated as __private;
 
 /// Compiles the example of the README.
 #[cfg(all(doctest, feature = "client"))]

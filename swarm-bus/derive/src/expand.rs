@@ -15,6 +15,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         ));
     }
     let places = template::places(&topic.template)?;
+    let (pieces, last) = template::pieces(&topic.template);
     let fields = in_template_order(&fields(input)?, &places, &topic)?;
 
     let home = match &topic.home {
@@ -35,6 +36,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let count = fields.len();
 
+    let subject = match count {
+        0 => quote!(#home::Subject::from_static(#template)),
+        _ => quote! {
+            let mut text = #home::__private::SubjectText::new();
+            #(
+                text.piece(#pieces);
+                text.value(&self.#idents);
+            )*
+            text.piece(#last);
+            text.finish()
+        },
+    };
     let call = topic.reply.as_ref().map(|reply| {
         let codec = topic.reply_codec.as_ref().map_or(json, |t| quote!(#t));
         quote! {
@@ -81,8 +94,25 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             ) -> ::core::result::Result<Self, #home::ParseTopicError> {
                 let mut values = values.iter();
                 ::core::result::Result::Ok(Self {
-                    #(#idents: #home::__private::parameter::<#types>(
+                    #(#idents: #home::__private::next_parameter::<#types>(
                         &mut values,
+                        ::core::stringify!(#idents),
+                    )?),*
+                })
+            }
+
+            fn subject(&self) -> #home::Subject {
+                #subject
+            }
+
+            fn parse(
+                subject: &#home::Subject,
+            ) -> ::core::result::Result<Self, #home::ParseTopicError> {
+                let [#(#idents),*] =
+                    #home::__private::values::<Self, #count>(subject, [#(#pieces),*], #last)?;
+                ::core::result::Result::Ok(Self {
+                    #(#idents: #home::__private::parameter::<#types>(
+                        #idents,
                         ::core::stringify!(#idents),
                     )?),*
                 })

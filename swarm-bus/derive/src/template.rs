@@ -38,3 +38,19 @@ pub(crate) fn places(template: &LitStr) -> Result<Vec<String>> {
     }
     Ok(places)
 }
+
+/// Returns what stands before each place of a template that was checked, and what stands behind the
+/// last.
+pub(crate) fn pieces(template: &LitStr) -> (Vec<String>, String) {
+    let text = template.value();
+    let mut left = text.as_str();
+    let mut pieces = Vec::new();
+    while let Some((piece, (_, rest))) = left
+        .split_once('{')
+        .and_then(|(piece, rest)| Some((piece, rest.split_once('}')?)))
+    {
+        pieces.push(piece.to_owned());
+        left = rest;
+    }
+    (pieces, left.to_owned())
+}

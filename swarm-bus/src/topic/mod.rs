@@ -1,6 +1,8 @@
 //! Topics: a family of subjects with one payload type.
 
 mod filter;
+#[doc(hidden)]
+pub mod generated;
 mod parameter;
 mod template;
 

@@ -53,6 +53,18 @@ pub trait Parameter: Sized {
 
     /// Reads the value, or returns `None` where the token is none.
     fn from_token(token: &Token) -> Option<Self>;
+
+    /// As [`to_token`](Self::to_token), without the token. The text must be the same.
+    #[doc(hidden)]
+    fn with_text<R>(&self, use_it: impl FnOnce(&str) -> R) -> R {
+        use_it(self.to_token().as_str())
+    }
+
+    /// As [`from_token`](Self::from_token), for text that is known to be a token.
+    #[doc(hidden)]
+    fn from_text(text: &str) -> Option<Self> {
+        Self::from_token(&Token::from_checked(text))
+    }
 }
 
 impl Parameter for Token {
@@ -63,27 +75,43 @@ impl Parameter for Token {
     fn from_token(token: &Token) -> Option<Self> {
         Some(token.clone())
     }
+
+    fn with_text<R>(&self, use_it: impl FnOnce(&str) -> R) -> R {
+        use_it(self.as_str())
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self::from_checked(text))
+    }
 }
 
 macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Parameter for $integer {
             fn to_token(&self) -> Token {
-                // the longest is i128::MIN, of 40 bytes
-                let mut digits = ArrayString::<40>::new();
-                write!(digits, "{self}").expect("the digits have room");
-                Token::from_checked(&digits)
+                self.with_text(Token::from_checked)
             }
 
             /// Accepts the canonical spelling only, so that one value has one subject.
             fn from_token(token: &Token) -> Option<Self> {
-                let digits = token.as_str().strip_prefix('-');
-                let canonical = match digits.unwrap_or(token.as_str()).as_bytes() {
-                    [b'0'] => digits.is_none(),
+                Self::from_text(token.as_str())
+            }
+
+            fn with_text<R>(&self, use_it: impl FnOnce(&str) -> R) -> R {
+                // the longest is i128::MIN, of 40 bytes
+                let mut digits = ArrayString::<40>::new();
+                write!(digits, "{self}").expect("the digits have room");
+                use_it(&digits)
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                let negative = text.strip_prefix('-');
+                let canonical = match negative.unwrap_or(text).as_bytes() {
+                    [b'0'] => negative.is_none(),
                     [b'1'..=b'9', ..] => true,
                     _ => false,
                 };
-                canonical.then(|| token.as_str().parse().ok())?
+                canonical.then(|| text.parse().ok())?
             }
         }
     )*};

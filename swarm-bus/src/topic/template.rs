@@ -90,7 +90,7 @@ impl Template {
             "one value for each place of `{self}`"
         );
         let text = self.fill(|index| values[index].as_str());
-        Subject::from_checked(text)
+        Subject::from_checked(text.as_str())
     }
 
     /// Returns the values at the places of a subject, or `None` where it does not fit.
@@ -128,7 +128,7 @@ impl Template {
             Some(Some(token)) => token.as_str(),
             _ => "*",
         });
-        Pattern::from_checked(text)
+        Pattern::from_checked(text.as_str())
     }
 
     fn fill<'a>(&self, value: impl Fn(usize) -> &'a str) -> ArrayString<{ Subject::MAX_LENGTH }> {
