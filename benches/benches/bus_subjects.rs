@@ -76,7 +76,7 @@ fn one_subject(criterion: &mut Criterion) {
         bencher.iter(|| naive_parse(black_box(subject.as_str())).is_some());
     });
     group.bench_function("subject", |bencher| {
-        bencher.iter(|| black_box(&topic).subject())
+        bencher.iter(|| black_box(&topic).subject());
     });
     group.bench_function("subject by format!", |bencher| {
         bencher.iter(|| {

@@ -2,15 +2,16 @@
 //! boringtun's; and what a core spends on those that come to nothing.
 #![allow(clippy::print_stdout, reason = "the ratios are its purpose")]
 
+mod turns;
 mod wg;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use swarm_wg::core::DropReason;
+use turns::{Turn, in_turns, is_measuring, short};
 use wg::ends::{Ends, packets};
 use wg::rival::Rival;
-use wg::turns::{Turn, in_turns, is_measuring, short};
 
 const ROUNDS: usize = 60;
 const IN_A_ROUND: u32 = 20;

@@ -3,10 +3,11 @@
 #![allow(clippy::print_stdout, reason = "its figures are its purpose")]
 
 mod allocations;
+mod turns;
 mod wg;
 
+use turns::is_measuring;
 use wg::crowd::{Crowd, config, silent};
-use wg::turns::is_measuring;
 
 const AT_A_TIME: usize = 100;
 

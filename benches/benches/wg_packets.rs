@@ -5,6 +5,7 @@
 //! sealed before, outside the time that counts, since no message is opened twice.
 #![allow(clippy::print_stdout, reason = "the ratios are its purpose")]
 
+mod turns;
 mod wg;
 
 use std::cell::RefCell;
@@ -15,9 +16,9 @@ use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use boringtun::noise::TunnResult;
 use criterion::Throughput;
 use swarm_wg::testing::DataCipher;
+use turns::{Turn, in_turns, is_measuring, short};
 use wg::ends::{Ends, packets};
 use wg::rival::Rival;
-use wg::turns::{Turn, in_turns, is_measuring, short};
 
 const LENGTHS: [usize; 3] = [64, 512, 1420];
 const PACKETS: usize = 64;

@@ -2,6 +2,7 @@
 //! of it, 64 at a time. Beside it the same through boringtun, one by one.
 #![allow(clippy::print_stdout, reason = "the figures are its purpose")]
 
+mod turns;
 mod wg;
 
 use std::cell::RefCell;
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use boringtun::noise::TunnResult;
 use criterion::Throughput;
+use turns::{Turn, in_turns, is_measuring, short};
 use wg::ends::{Ends, packets};
 use wg::rival::Rival;
-use wg::turns::{Turn, in_turns, is_measuring, short};
 
 const LENGTHS: [usize; 2] = [64, 1420];
 const PACKETS: usize = 64;

@@ -3,6 +3,7 @@
 //! with the standard library alone, one map for each length of prefix.
 #![allow(clippy::print_stdout, reason = "the ratios are its purpose")]
 
+mod turns;
 mod wg;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,7 @@ use criterion::Throughput;
 use ip_network_table::IpNetworkTable;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use swarm_wg::testing::RoutingTable;
-use wg::turns::{Turn, in_turns, is_measuring, short};
+use turns::{Turn, in_turns, is_measuring, short};
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
 const ASKED: usize = 4096;

@@ -4,12 +4,13 @@
 //! The clock is virtual, and only what the core itself does counts; its peers answer beside it.
 #![allow(clippy::print_stdout, reason = "its figures are its purpose")]
 
+mod turns;
 mod wg;
 
 use std::time::{Duration, Instant};
 
+use turns::is_measuring;
 use wg::crowd::{Crowd, config, silent};
-use wg::turns::is_measuring;
 
 /// A peer with traffic is looked at this often.
 const LOOK: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
 //! Measuring several things in turns, which a busy machine disturbs alike.
+#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::time::Duration;
 

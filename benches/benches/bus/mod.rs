@@ -1,0 +1,3 @@
+//! What the benches of the bus have in common.
+
+pub(crate) mod server;
