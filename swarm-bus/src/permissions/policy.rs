@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn permissions_serialize_as_the_server_writes_durations() {
         let json = serde_json::to_value(AllowResponses::default()).unwrap();
-        assert_eq!(json, serde_json::json!({"max": 1, "expires": "120s"}));
+        assert_eq!(json, serde_json::json!({"max": 1, "expires": "20s"}));
     }
 
     #[test]
