@@ -288,6 +288,12 @@ pub enum RequestError {
     /// The connection went while waiting; the request may have been carried out.
     #[error("the connection was lost while waiting for the answer")]
     LinkLost,
+    /// Answers came faster than they were read, and these were dropped here.
+    #[error("{count} answers were dropped because too many waited to be read")]
+    Missed {
+        /// How many.
+        count: u64,
+    },
     /// The answer is an error.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -32,6 +32,7 @@ mod error;
 mod id;
 mod link;
 mod mailbox;
+mod many;
 mod options;
 mod publish;
 mod request;
@@ -47,6 +48,7 @@ pub use error::{
     DrainError, Fault, FlushError, LinkError, ProtocolError, PublishError, ReceiveError,
     ReloadError, RequestError, SubscribeError,
 };
+pub use many::{ManyBounds, ManyEnd, Replies};
 pub use options::{Options, ParseServerAddrError, ServerAddr};
 pub use publish::{Flushed, Outgoing, Queued, Stored};
 pub use serve::{Request, Requests, Responder};
@@ -175,8 +177,9 @@ impl Client {
         let link = self.core.topology.current();
         self.core.counters.snapshot(
             self.core.state.borrow().is_connected(),
-            link.map_or(0, |link| link.out.pending()),
+            link.as_ref().map_or(0, |link| link.out.pending()),
             self.core.topology.count(),
+            link.map_or(0, |link| link.replies.count()),
         )
     }
 }

@@ -154,6 +154,25 @@ impl<C: Call> Responder<C> {
         self.send(&Headers::new(), &payload)
     }
 
+    /// Answers in part; more answers follow. The server permits as many as
+    /// [`AllowResponses::max`](crate::permissions::AllowResponses::max) says.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the answer could not be sent.
+    pub fn respond_part(&self, reply: &C::Reply) -> Result<(), PublishError> {
+        let payload = C::ReplyCodec::encode(reply)?;
+        self.send(&Headers::new(), &payload)
+    }
+
+    /// Says that all parts were sent, by the empty message that an asker may wait for
+    /// ([`ManyBounds::end_marker`](super::ManyBounds::end_marker)).
+    ///
+    /// # Errors
+    /// [`PublishError`] when it could not be sent.
+    pub fn finish(self) -> Result<(), PublishError> {
+        self.send(&Headers::new(), &Bytes::new())
+    }
+
     /// Answers with an error.
     ///
     /// # Errors

@@ -117,6 +117,7 @@ impl Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    responses: AllowResponses,
 }
 
 impl Policy {
@@ -137,6 +138,14 @@ impl Policy {
     #[must_use]
     pub fn with_stream_keeper(mut self, role: Role) -> Self {
         self.stream_keepers.push(role);
+        self
+    }
+
+    /// Sets how requests may be answered by those who may [`Serve`](Right::Serve): several messages
+    /// to one request are none by default.
+    #[must_use]
+    pub fn with_responses(mut self, responses: AllowResponses) -> Self {
+        self.responses = responses;
         self
     }
 
@@ -178,7 +187,7 @@ impl Policy {
             publish_allow,
             subscribe_allow: reduce(subscribe),
             subscribe_deny: Vec::new(),
-            allow_responses: serves.then(AllowResponses::default),
+            allow_responses: serves.then_some(self.responses),
         }
     }
 }

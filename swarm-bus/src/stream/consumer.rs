@@ -135,7 +135,7 @@ impl<T: Topic> Consumer<T> {
             let mut answers = None;
             let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
                 // Some more for the words that come between and at the end.
-                let place = ExpectedMany::new(link, &subject, self.batch + 8);
+                let place = ExpectedMany::new(link, &subject, self.batch + 8, usize::MAX);
                 let inbox = place.inbox();
                 answers = Some(place);
                 Some(inbox)
