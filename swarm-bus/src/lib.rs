@@ -73,6 +73,7 @@ pub mod envelope;
 mod metric;
 pub mod monitor;
 pub mod permissions;
+pub mod service;
 pub mod stream;
 pub mod subject;
 pub mod topic;

@@ -57,8 +57,10 @@ pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
 pub(crate) use link::{Answer, ExpectedMany};
+pub(crate) use serve::Outcome;
 pub(crate) use subscriptions::wall_clock;
 
+use crate::Token;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,6 +171,11 @@ impl Client {
         let sent = self.commands.send(command).await;
         sent.map_err(|_| DrainError::Closed)?;
         result.await.unwrap_or(Err(DrainError::Closed))
+    }
+
+    /// An id that no other service has.
+    pub(crate) fn service_id(&self) -> Token {
+        Token::parse(&self.core.ids.token()).expect("hexadecimal digits are a token")
     }
 
     /// Returns what was counted so far.

@@ -1,6 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
 use super::{AllowResponses, Permissions, inbox, reduce};
+use crate::service::{ServiceName, VERBS};
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -64,6 +65,10 @@ pub enum Right {
     Subscribe,
     /// Receive its requests, by oneself or in a queue group, and answer them.
     Serve,
+    /// Serve its requests as an endpoint of this service: as [`Serve`](Self::Serve), and be found
+    /// under the service's name. Which instance it is cannot be told by a permission, since each
+    /// makes its id anew.
+    Provide(ServiceName),
     /// Read its stored messages by the consumer of this stream that bears the node's name:
     /// look at the consumer, pull, acknowledge; not make it.
     Consume(Token),
@@ -117,6 +122,7 @@ impl Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    finders: Vec<Role>,
     responses: AllowResponses,
 }
 
@@ -138,6 +144,14 @@ impl Policy {
     #[must_use]
     pub fn with_stream_keeper(mut self, role: Role) -> Self {
         self.stream_keepers.push(role);
+        self
+    }
+
+    /// Lets a role find services, see what they offer, and watch what they do. To ask them something
+    /// takes [`Right::Publish`] for their topics.
+    #[must_use]
+    pub fn with_service_discovery(mut self, role: Role) -> Self {
+        self.finders.push(role);
         self
     }
 
@@ -164,6 +178,18 @@ impl Policy {
                     subscribe.push(pattern);
                     serves = true;
                 }
+                Right::Provide(service) => {
+                    subscribe.push(pattern);
+                    for verb in VERBS {
+                        let subjects = [
+                            format!("$SRV.{verb}"),
+                            format!("$SRV.{verb}.{service}"),
+                            format!("$SRV.{verb}.{service}.*"),
+                        ];
+                        subscribe.extend(subjects.map(Pattern::from_checked));
+                    }
+                    serves = true;
+                }
                 Right::Consume(stream) => publish.extend([
                     Pattern::from_checked(format!("$JS.API.CONSUMER.INFO.{stream}.{node}")),
                     Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
@@ -172,6 +198,12 @@ impl Policy {
                 Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
                     "$JS.API.DIRECT.GET.{stream}.{pattern}"
                 ))),
+            }
+        }
+        if self.finders.iter().any(|role| roles.contains(role)) {
+            for verb in VERBS {
+                let subjects = [format!("$SRV.{verb}"), format!("$SRV.{verb}.>")];
+                publish.extend(subjects.map(Pattern::from_checked));
             }
         }
         if self.stream_keepers.iter().any(|role| roles.contains(role)) {

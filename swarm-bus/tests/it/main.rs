@@ -11,4 +11,5 @@ mod peer;
 mod permissions;
 mod reload;
 mod rig;
+mod service;
 mod stream;
