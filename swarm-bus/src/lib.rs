@@ -101,7 +101,9 @@ pub use metric::{Metric, MetricKind};
 pub use subject::{ParseSubjectError, Pattern, Subject, Token};
 #[cfg(feature = "derive")]
 pub use swarm_bus_derive::Topic;
-pub use topic::{Call, Delivery, Filter, Parameter, ParseTopicError, Template, Topic};
+pub use topic::{
+    Call, Delivery, Filter, ForgedIdentity, Parameter, ParseTopicError, Template, Topic,
+};
 
 /// What the code written by `derive(Topic)` calls.
 #[doc(hidden)]

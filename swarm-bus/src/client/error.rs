@@ -3,7 +3,7 @@
 use super::ServerAddr;
 use crate::codec::{DecodeError, EncodeError};
 use crate::envelope::HeaderError;
-use crate::topic::ParseTopicError;
+use crate::topic::{ForgedIdentity, ParseTopicError};
 use crate::{MessageId, Pattern};
 use bytes::Bytes;
 use std::io;
@@ -253,6 +253,14 @@ pub enum ReceiveError {
         found: u16,
         /// The newest version known here.
         known: u16,
+    },
+    /// The message claims a sender that its subject does not prove.
+    #[error("the message on `{subject}` is forged")]
+    Forged {
+        /// Where it was published.
+        subject: String,
+        /// Who it claims to be of, and who it is of.
+        source: ForgedIdentity,
     },
     /// The payload is none of the topic's.
     #[error("the message on `{subject}` cannot be read")]

@@ -51,19 +51,28 @@ impl<T: Topic> Message<T> {
                 known: T::SCHEMA,
             });
         }
-        match T::Codec::decode(&delivery.payload) {
-            Ok(payload) => Ok(Self {
-                topic,
-                payload,
-                headers: delivery.headers,
-                received,
-            }),
-            Err(source) => Err(ReceiveError::Undecodable {
+        let payload = match T::Codec::decode(&delivery.payload) {
+            Ok(payload) => payload,
+            Err(source) => {
+                return Err(ReceiveError::Undecodable {
+                    subject: delivery.subject,
+                    payload: delivery.payload,
+                    source,
+                });
+            }
+        };
+        if let Err(source) = topic.verify(&payload, &delivery.headers) {
+            return Err(ReceiveError::Forged {
                 subject: delivery.subject,
-                payload: delivery.payload,
                 source,
-            }),
+            });
         }
+        Ok(Self {
+            topic,
+            payload,
+            headers: delivery.headers,
+            received,
+        })
     }
 }
 
