@@ -69,6 +69,8 @@
 extern crate self as swarm_bus;
 
 pub mod codec;
+#[cfg(feature = "derive")]
+pub mod dead_letter;
 pub mod envelope;
 mod metric;
 pub mod monitor;

@@ -122,6 +122,8 @@ impl Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    #[cfg(feature = "derive")]
+    dead_letter_keepers: Vec<Role>,
     finders: Vec<Role>,
     responses: AllowResponses,
 }
@@ -144,6 +146,16 @@ impl Policy {
     #[must_use]
     pub fn with_stream_keeper(mut self, role: Role) -> Self {
         self.stream_keepers.push(role);
+        self
+    }
+
+    /// Lets a role keep dead letters: make their two streams, read the advisories, read single
+    /// messages of every stream, store letters and delete them. To replay one takes
+    /// [`Right::Publish`] for the topic that it goes to.
+    #[cfg(feature = "derive")]
+    #[must_use]
+    pub fn with_dead_letter_keeper(mut self, role: Role) -> Self {
+        self.dead_letter_keepers.push(role);
         self
     }
 
@@ -199,6 +211,14 @@ impl Policy {
                     "$JS.API.DIRECT.GET.{stream}.{pattern}"
                 ))),
             }
+        }
+        #[cfg(feature = "derive")]
+        if self
+            .dead_letter_keepers
+            .iter()
+            .any(|role| roles.contains(role))
+        {
+            publish.extend(crate::dead_letter::keeper_subjects());
         }
         if self.finders.iter().any(|role| roles.contains(role)) {
             for verb in VERBS {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod corpus;
+mod dead_letter;
 mod delivery;
 mod hostile;
 mod many;
