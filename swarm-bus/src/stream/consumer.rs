@@ -2,7 +2,8 @@
 
 use super::StreamError;
 use crate::client::{
-    Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, wall_clock,
+    Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, State,
+    wall_clock,
 };
 use crate::wire::Delivery;
 use crate::{Headers, Token, Topic};
@@ -134,7 +135,18 @@ impl<T: Topic> Consumer<T> {
             match &mut self.pull {
                 None => self.pull = Some(self.ask_for_more().await?),
                 Some(pull) => {
-                    let answer = tokio::time::timeout_at(pull.until, pull.answers.answer()).await;
+                    let mut states = self.client.states();
+                    let answer = tokio::time::timeout_at(pull.until, pull.answers.answer());
+                    let answer = tokio::select! {
+                        biased;
+                        answer = answer => answer,
+                        // A pull that is given up keeps nobody waiting; what comes by it is
+                        // delivered again.
+                        _ = states.until(is_ending) => {
+                            self.pull = None;
+                            return Err(PublishError::Disconnected.into());
+                        }
+                    };
                     match answer {
                         Ok(Some(Answer::Message(delivery))) => self.handle(delivery).await?,
                         Ok(Some(Answer::Denied)) => {
@@ -161,6 +173,9 @@ impl<T: Topic> Consumer<T> {
         let expires = PULL.as_nanos() as u64;
         let body = Bytes::from(json!({"batch": self.batch, "expires": expires}).to_string());
         loop {
+            if is_ending(&self.client.states().current()) {
+                return Err(PublishError::Disconnected.into());
+            }
             let mut answers = None;
             let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
                 // Some more for the words that come between and at the end.
@@ -178,12 +193,6 @@ impl<T: Topic> Consumer<T> {
                     });
                 }
                 (Err(PublishError::Disconnected | PublishError::QueueFull { .. }), _) => {
-                    if matches!(
-                        self.client.states().current(),
-                        crate::client::State::Closed | crate::client::State::Draining
-                    ) {
-                        return Err(PublishError::Disconnected.into());
-                    }
                     tokio::time::sleep(RETRY).await;
                 }
                 (Err(error), _) => return Err(error.into()),
@@ -275,6 +284,10 @@ impl<T: Topic> Consumer<T> {
             tracing::debug!(error = %said, "what cannot be read is not settled yet");
         }
     }
+}
+
+fn is_ending(state: &State) -> bool {
+    matches!(state, State::Closed | State::Draining)
 }
 
 /// What the subject for acknowledgements says:

@@ -283,3 +283,37 @@ async fn a_reason_for_a_termination_is_refused_by_name_where_the_server_is_too_o
     let more = tokio::time::timeout(Duration::from_millis(1500), consumer.next()).await;
     assert!(more.is_err(), "nothing more");
 }
+
+#[tokio::test]
+async fn a_drained_client_ends_its_consumers_at_once() {
+    let Some(rig) = Rig::start("stream::drain", &[("hub", Role::Hub)]) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let config = events_consumer(&token("hub"));
+    hub.ensure_consumer(&config).await.unwrap();
+    let topic = NodeEvents { node: token("hub") };
+    hub.publish_stored(&topic, &up(1)).await.unwrap();
+    let mut consumer = hub
+        .consumer::<NodeEvents>(&EVENTS_STREAM, &config.durable)
+        .await
+        .unwrap();
+    soon(consumer.next()).await.unwrap().ack().unwrap();
+    let waiting = tokio::spawn(async move { consumer.next().await.map(drop) });
+    // The pull is with the server, for five seconds.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    hub.drain(Duration::from_secs(3)).await.unwrap();
+    let ended = soon(waiting).await.unwrap();
+    assert!(
+        matches!(
+            ended,
+            Err(StreamError::Request(RequestError::Publish(
+                PublishError::Disconnected
+            )))
+        ),
+        "{ended:?}"
+    );
+}
