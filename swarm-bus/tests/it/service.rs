@@ -234,6 +234,46 @@ async fn a_service_ends_in_order_and_the_next_takes_over() {
 }
 
 #[tokio::test]
+async fn who_asks_while_a_service_stops_or_moves_is_answered_or_told() {
+    let Some(rig) = Rig::start_under("service::flood", &policy(), &USERS) else {
+        return;
+    };
+    let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
+    let flood = || {
+        let asked = (0..200).map(|number| {
+            let operator = operator.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_micros(number * 50)).await;
+                operator.request(&Halve, &8, SOON).await
+            })
+        });
+        asked.collect::<Vec<_>>()
+    };
+    let mut answered = 0;
+    for round in 0..10 {
+        let service = calc(&edge).await;
+        let asked = flood();
+        match round % 2 {
+            0 => edge.reload().await.unwrap(),
+            _ => tokio::time::sleep(Duration::from_millis(3)).await,
+        }
+        service.stop(SOON).await.unwrap();
+        for result in asked {
+            match soon(result).await.unwrap() {
+                Ok(half) => {
+                    assert_eq!(half, 4);
+                    answered += 1;
+                }
+                Err(RequestError::NoResponders { .. }) => {}
+                Err(other) => panic!("round {round}: {other:?}"),
+            }
+        }
+    }
+    assert!(answered > 100, "{answered}");
+    assert_eq!(edge.statistics().subscriptions, 0);
+}
+
+#[tokio::test]
 async fn a_provider_cut_off_in_the_middle_is_replaced_and_a_server_back_finds_its_services() {
     let Some(mut rig) = Rig::start_under("service::cut", &policy(), &USERS) else {
         return;
