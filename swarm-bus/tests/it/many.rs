@@ -271,3 +271,38 @@ async fn a_responder_killed_in_the_middle_and_a_lost_server_end_the_waiting() {
     assert!(matches!(item, Err(RequestError::LinkLost)));
     assert!(replies.next().await.is_none());
 }
+
+#[tokio::test]
+async fn answers_under_way_come_though_both_sides_replace_their_connections() {
+    let Some(rig) = Rig::start_under("many::reload", &policy(), &USERS) else {
+        return;
+    };
+    let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
+    let mut requests = requests(&edge).await;
+    let (go, mut wait) = tokio::sync::mpsc::channel::<()>(1);
+    tokio::spawn(async move {
+        while let Some(Ok(request)) = requests.next().await {
+            request.responder.respond_part(&"before".into()).unwrap();
+            wait.recv().await;
+            request.responder.respond_part(&"after".into()).unwrap();
+            request.responder.finish().unwrap();
+        }
+    });
+    let bounds = ManyBounds::within(SOON).end_marker();
+    let mut replies = operator
+        .request_many(&RollCall, &"who?".into(), bounds)
+        .unwrap();
+    assert_eq!(soon(replies.next()).await.unwrap().unwrap(), "before");
+    edge.reload().await.unwrap();
+    operator.reload().await.unwrap();
+    go.send(()).await.unwrap();
+    assert_eq!(soon(replies.next()).await.unwrap().unwrap(), "after");
+    assert!(soon(replies.next()).await.is_none());
+    assert_eq!(replies.end(), Some(ManyEnd::Marker));
+    // And a new one goes by the new connections.
+    let mut replies = operator
+        .request_many(&RollCall, &"who?".into(), bounds)
+        .unwrap();
+    go.send(()).await.unwrap();
+    assert_eq!(all(&mut replies).await.len(), 2);
+}
