@@ -282,5 +282,23 @@ mod tests {
             let original = kept(&pairs);
             prop_assert_eq!(round_trip(&advisory(None), &original).original, original);
         }
+
+        #[test]
+        fn any_message_among_the_letters_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), "\\PC{0,30}"), 0..4),
+            subject in "dead\\.S\\.C\\.[0-9]{1,22}|dead\\.S\\.C\\.7|\\PC{0,20}",
+        ) {
+            let (headers, payload) = write(&advisory(Some("x")), &kept(&[("A", "1")])).unwrap();
+            let mut lines: Vec<_> = headers.iter().map(|(n, v)| (n, v.to_owned())).collect();
+            for (at, text) in changes {
+                let at = at.index(lines.len());
+                lines[at].1 = text;
+            }
+            let mut changed = Headers::new();
+            for (name, value) in &lines {
+                let _ = changed.append(name, value);
+            }
+            let _ = read(1, &subject, &changed, payload);
+        }
     }
 }

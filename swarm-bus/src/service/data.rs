@@ -177,6 +177,7 @@ mod nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -229,5 +230,14 @@ mod tests {
         assert!(read.description.is_empty() && read.metadata.is_empty());
         info["type"] = json!("io.nats.micro.v1.ping_response");
         assert!(serde_json::from_value::<ServiceInfo>(info).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_is_read_or_refused(text in "\\PC{0,40}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{0,12})?Z?") {
+            if let Ok(started) = serde_json::from_value::<Started>(json!(text)) {
+                prop_assert!(serde_json::to_value(started).is_ok());
+            }
+        }
     }
 }

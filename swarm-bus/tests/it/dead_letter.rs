@@ -1,4 +1,5 @@
-use crate::rig::{Rig, SOON, soon, token};
+use crate::rig::{Rig, SOON, python, skip, soon, token};
+use std::process::Stdio;
 use std::time::Duration;
 use swarm_bus::client::{Client, PublishError, ReceiveError, RequestError, State};
 use swarm_bus::dead_letter::{
@@ -8,6 +9,7 @@ use swarm_bus::dead_letter::{
 use swarm_bus::permissions::{Policy, Right, Role, Rule, Scope};
 use swarm_bus::stream::{ConsumerConfig, Retention, StreamConfig, StreamError, Undecodable};
 use swarm_bus::{Raw, Token, Topic};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinHandle;
 
 const JOBS: Token = Token::from_static("JOBS");
@@ -422,7 +424,12 @@ async fn what_cannot_be_read_becomes_a_letter_as_its_user_says() {
         assert_eq!(kept(&mut keeper).await, (1, false, whole), "{retention:?}");
         let letter = all(&operator).await.remove(0);
         match undecodable {
-            Undecodable::Term => assert!(matches!(letter.cause, Cause::Terminated { .. })),
+            Undecodable::Term => {
+                let server = edge.connected(SOON).await.unwrap();
+                let told = server.version >= "2.10.4".parse().unwrap();
+                let reason = told.then(|| "the message on `jobs.main` cannot be read".to_owned());
+                assert_eq!(letter.cause, Cause::Terminated { reason });
+            }
             _ => assert_eq!(letter.cause, Cause::MaxDeliveries),
         }
         match whole {
@@ -601,4 +608,71 @@ async fn a_server_killed_in_the_middle_costs_no_letter_and_doubles_none() {
     operator.drain(SOON).await.unwrap();
     soon(running).await.unwrap();
     soon(others).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_another_library_gives_up_is_kept_read_and_replayed() {
+    let test = "dead_letter::nats_py";
+    let Some(python) = python().or_else(|| skip(test, "no Python with nats-py")) else {
+        return;
+    };
+    let users = [
+        ("hub", Role::Hub),
+        ("keeper", Role::Operator),
+        ("peer", Role::Hub),
+    ];
+    let Some(rig) = Rig::start_under(test, &policy(), &users) else {
+        return;
+    };
+    let own = rig.authority.client("peer");
+    rig.write("peer.pem", &own.chain);
+    rig.write("peer.key", &own.key);
+    let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
+    make_jobs(&hub, Retention::WorkQueue).await;
+    let mut keeper = Keeper::start(&operator).await.unwrap();
+    let mut peer = tokio::process::Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/worker.py"))
+        .arg(format!("nats://127.0.0.1:{}", rig.port()))
+        .arg(rig.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = peer.stdin.take().unwrap();
+    let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
+    let mut line = async || soon(lines.next_line()).await.unwrap().unwrap_or_default();
+    assert_eq!(line().await, "3");
+    assert_eq!(kept(&mut keeper).await, (1, false, true));
+
+    stdin.write_all(b"\n").await.unwrap();
+    let letter = line().await;
+    let (subject, rest) = letter.split_once(' ').unwrap();
+    let (payload, headers) = rest.split_once(' ').unwrap();
+    assert_eq!((subject, payload), ("dead.JOBS.n1.1", "7"));
+    let headers: serde_json::Value = serde_json::from_str(headers).unwrap();
+    for (name, value) in [
+        ("Nats-Msg-Id", "dead.JOBS.n1.1"),
+        ("Dead-Letter-Stream", "JOBS"),
+        ("Dead-Letter-Consumer", "n1"),
+        ("Dead-Letter-Sequence", "1"),
+        ("Dead-Letter-Deliveries", "3"),
+        ("Dead-Letter-Cause", "max-deliveries"),
+        ("Dead-Letter-Subject", "jobs.main"),
+        ("Dead-Letter-Kept-Nats-Msg-Id", "first"),
+        ("Trace", "python"),
+    ] {
+        assert_eq!(headers[name], value, "{headers}");
+    }
+
+    let letter = all(&operator).await.remove(0);
+    let shelf = DeadLetters::new(&operator);
+    shelf.replay(&letter, SOON).await.unwrap();
+    stdin.write_all(b"\n").await.unwrap();
+    assert_eq!(
+        line().await,
+        r#"7 {"Trace": "python", "Nats-Msg-Id": "replay.dead.JOBS.n1.1"}"#
+    );
+    drop(stdin);
+    assert!(soon(peer.wait()).await.unwrap().success());
 }
