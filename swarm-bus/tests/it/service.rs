@@ -72,7 +72,7 @@ async fn calc(client: &Client) -> Service {
 }
 
 fn briefly() -> ManyBounds {
-    ManyBounds::within(SOON).gap(Duration::from_millis(500))
+    ManyBounds::within(SOON).gap(Duration::from_secs(1))
 }
 
 async fn found(client: &Client) -> Vec<ServiceInfo> {
