@@ -117,10 +117,10 @@ impl Headers {
 pub struct MessageId(String);
 
 impl MessageId {
-    /// The longest id in bytes.
-    pub const MAX_LENGTH: usize = 128;
+    /// The longest id in bytes: two of the longest tokens and two numbers find room.
+    pub const MAX_LENGTH: usize = 320;
 
-    /// Parses an id: 1 to 128 printable ASCII characters without a space.
+    /// Parses an id: 1 to 320 printable ASCII characters without a space.
     ///
     /// # Errors
     /// [`HeaderError::Value`] otherwise.

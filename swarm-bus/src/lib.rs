@@ -69,10 +69,13 @@
 extern crate self as swarm_bus;
 
 pub mod codec;
+#[cfg(feature = "derive")]
+pub mod dead_letter;
 pub mod envelope;
 mod metric;
 pub mod monitor;
 pub mod permissions;
+pub mod service;
 pub mod stream;
 pub mod subject;
 pub mod topic;
@@ -100,7 +103,9 @@ pub use metric::{Metric, MetricKind};
 pub use subject::{ParseSubjectError, Pattern, Subject, Token};
 #[cfg(feature = "derive")]
 pub use swarm_bus_derive::Topic;
-pub use topic::{Call, Delivery, Filter, Parameter, Parameters, ParseTopicError, Template, Topic};
+pub use topic::{
+    Call, Delivery, Filter, ForgedIdentity, Parameter, Parameters, ParseTopicError, Template, Topic,
+};
 
 #[doc(hidden)]
 pub use topic::generated as __private;

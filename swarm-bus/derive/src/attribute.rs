@@ -12,6 +12,7 @@ pub(crate) struct Topic {
     pub(crate) reply_codec: Option<Type>,
     pub(crate) stored: bool,
     pub(crate) schema: Option<LitInt>,
+    pub(crate) verify: Option<Path>,
     pub(crate) home: Option<Path>,
 }
 
@@ -45,6 +46,7 @@ impl Parse for Topic {
             reply_codec: None,
             stored: false,
             schema: None,
+            verify: None,
             home: None,
             template,
         };
@@ -69,6 +71,7 @@ impl Parse for Topic {
                     version.base10_parse::<u16>()?;
                     topic.schema = Some(version);
                 }
+                "verify" => topic.verify = Some(input.parse()?),
                 "crate" => topic.home = Some(input.parse()?),
                 "delivery" => {
                     let class: Ident = input.parse()?;
@@ -87,7 +90,7 @@ impl Parse for Topic {
                     return Err(Error::new(
                         key.span(),
                         "expected `payload`, `codec`, `reply`, `reply_codec`, `delivery`, \
-                         `schema` or `crate`",
+                         `schema`, `verify` or `crate`",
                     ));
                 }
             }

@@ -32,6 +32,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     };
     let schema = topic.schema.as_ref().map_or(quote!(1), |v| quote!(#v));
 
+    let verify = topic.verify.as_ref().map(|verify| {
+        quote! {
+            fn verify(
+                &self,
+                payload: &Self::Payload,
+                headers: &#home::Headers,
+            ) -> ::core::result::Result<(), #home::ForgedIdentity> {
+                #verify(self, payload, headers)
+            }
+        }
+    });
+
     let idents: Vec<_> = fields.iter().map(|field| &field.ident).collect();
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let count = fields.len();
@@ -117,6 +129,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     )?),*
                 })
             }
+            #verify
         }
         #call
         #filter

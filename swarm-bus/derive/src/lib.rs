@@ -28,6 +28,8 @@ use proc_macro::TokenStream;
 /// - `reply_codec = Type` how the answer becomes bytes; `Json` if not given
 /// - `delivery = live` or `stored`; `live` if not given
 /// - `schema = 1` the version of the payload's format; 1 if not given
+/// - `verify = path` a function that holds what a message says of its sender against its subject, as
+///   `swarm_bus::Topic::verify`; everything passes if not given
 /// - `crate = path` where swarm-bus is, if not at `::swarm_bus`
 ///
 /// A topic with places also gets `filter`, which takes one `Option` for each place in the order of

@@ -3,7 +3,7 @@
 use super::ServerAddr;
 use crate::codec::{DecodeError, EncodeError};
 use crate::envelope::HeaderError;
-use crate::topic::ParseTopicError;
+use crate::topic::{ForgedIdentity, ParseTopicError};
 use crate::{MessageId, Pattern};
 use bytes::Bytes;
 use std::io;
@@ -254,6 +254,14 @@ pub enum ReceiveError {
         /// The newest version known here.
         known: u16,
     },
+    /// The message claims a sender that its subject does not prove.
+    #[error("the message on `{subject}` is forged")]
+    Forged {
+        /// Where it was published.
+        subject: String,
+        /// Who it claims to be of, and who it is of.
+        source: ForgedIdentity,
+    },
     /// The payload is none of the topic's.
     #[error("the message on `{subject}` cannot be read")]
     Undecodable {
@@ -288,6 +296,12 @@ pub enum RequestError {
     /// The connection went while waiting; the request may have been carried out.
     #[error("the connection was lost while waiting for the answer")]
     LinkLost,
+    /// Answers came faster than they were read, and these were dropped here.
+    #[error("{count} answers were dropped because too many waited to be read")]
+    Missed {
+        /// How many.
+        count: u64,
+    },
     /// The answer is an error.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -32,6 +32,7 @@ mod error;
 mod id;
 mod link;
 mod mailbox;
+mod many;
 mod options;
 mod publish;
 mod request;
@@ -47,6 +48,7 @@ pub use error::{
     DrainError, Fault, FlushError, LinkError, ProtocolError, PublishError, ReceiveError,
     ReloadError, RequestError, SubscribeError,
 };
+pub use many::{ManyBounds, ManyEnd, Replies};
 pub use options::{Options, ParseServerAddrError, ServerAddr};
 pub use publish::{Flushed, Outgoing, Queued, Stored};
 pub use serve::{Request, Requests, Responder};
@@ -55,8 +57,10 @@ pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
 pub(crate) use link::{Answer, ExpectedMany};
+pub(crate) use serve::Outcome;
 pub(crate) use subscriptions::wall_clock;
 
+use crate::Token;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,14 +173,20 @@ impl Client {
         result.await.unwrap_or(Err(DrainError::Closed))
     }
 
+    /// An id that no other service has.
+    pub(crate) fn service_id(&self) -> Token {
+        Token::parse(&self.core.ids.token()).expect("hexadecimal digits are a token")
+    }
+
     /// Returns what was counted so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let link = self.core.topology.current();
         self.core.counters.snapshot(
             self.core.state.borrow().is_connected(),
-            link.map_or(0, |link| link.out.pending()),
+            link.as_ref().map_or(0, |link| link.out.pending()),
             self.core.topology.count(),
+            link.map_or(0, |link| link.replies.count()),
         )
     }
 }

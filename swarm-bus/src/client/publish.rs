@@ -77,6 +77,25 @@ impl Client {
         })
     }
 
+    /// Prepares a message of no topic.
+    #[cfg(feature = "derive")]
+    pub(crate) fn bytes(
+        &self,
+        subject: Subject,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Outgoing<'_, ()> {
+        Outgoing {
+            client: self,
+            subject,
+            headers,
+            id: self.core.ids.next(),
+            payload,
+            within: self.core.options.timeout,
+            topic: std::marker::PhantomData,
+        }
+    }
+
     /// Publishes without waiting: the message is on its way when this returns, no more.
     ///
     /// # Errors
@@ -188,12 +207,6 @@ impl Client {
 }
 
 impl<T: Topic> Outgoing<'_, T> {
-    /// Sets the id, to send a message again whose fate is not known.
-    pub fn id(mut self, id: MessageId) -> Self {
-        self.id = id;
-        self
-    }
-
     /// Adds a header.
     ///
     /// # Errors
@@ -201,12 +214,6 @@ impl<T: Topic> Outgoing<'_, T> {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, PublishError> {
         self.headers.append(name, value)?;
         Ok(self)
-    }
-
-    /// Sets how long `flush` and `store` wait.
-    pub fn within(mut self, time: Duration) -> Self {
-        self.within = time;
-        self
     }
 
     /// Publishes as [`Client::publish`] does.
@@ -257,13 +264,32 @@ impl<T: Topic> Outgoing<'_, T> {
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn store(mut self) -> Result<Stored, PublishError> {
+    pub async fn store(self) -> Result<Stored, PublishError> {
         const {
             assert!(
                 matches!(T::DELIVERY, Delivery::Stored),
                 "only a topic with `delivery = stored` can be stored"
             );
         }
+        self.store_bytes().await
+    }
+}
+
+impl<T> Outgoing<'_, T> {
+    /// Sets the id, to send a message again whose fate is not known.
+    pub fn id(mut self, id: MessageId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Sets how long `flush` and `store` wait.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// Stores whatever it is.
+    pub(crate) async fn store_bytes(mut self) -> Result<Stored, PublishError> {
         self.seal()?;
         let deadline = Instant::now() + self.within;
         loop {

@@ -21,15 +21,7 @@ impl Client {
         payload: &C::Payload,
         within: Duration,
     ) -> Result<C::Reply, RequestError> {
-        let mut headers = Headers::new();
-        let payload = C::Codec::encode(payload).map_err(PublishError::from)?;
-        let id = self.core.ids.next();
-        headers.set(ID, id.as_str()).map_err(PublishError::from)?;
-        if C::SCHEMA != 1 {
-            headers
-                .set(SCHEMA, &C::SCHEMA.to_string())
-                .map_err(PublishError::from)?;
-        }
+        let (headers, payload) = self.question::<C>(payload)?;
         let answer = self
             .ask(topic.subject().as_str(), &headers, &payload, within)
             .await?;
@@ -37,6 +29,19 @@ impl Client {
             return Err(RequestError::Fault(fault));
         }
         Ok(C::ReplyCodec::decode(&answer.payload)?)
+    }
+
+    /// Writes what a request says.
+    pub(super) fn question<C: Call>(
+        &self,
+        payload: &C::Payload,
+    ) -> Result<(Headers, Bytes), PublishError> {
+        let mut headers = Headers::new();
+        headers.set(ID, self.core.ids.next().as_str())?;
+        if C::SCHEMA != 1 {
+            headers.set(SCHEMA, &C::SCHEMA.to_string())?;
+        }
+        Ok((headers, C::Codec::encode(payload)?))
     }
 
     /// Asks in bytes.
@@ -71,7 +76,8 @@ impl Client {
     }
 }
 
-fn fault(answer: &Delivery) -> Option<Fault> {
+/// Reads the error in the headers of an answer, if there is one.
+pub(super) fn fault(answer: &Delivery) -> Option<Fault> {
     let code = answer.headers.get(FAULT_CODE);
     let description = answer.headers.get(FAULT);
     (code.is_some() || description.is_some()).then(|| Fault {

@@ -12,11 +12,12 @@ use crate::topic::Filter;
 use crate::wire::encode;
 use crate::{Call, Headers, Token};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many requests [`Requests::serve`] works on at a time.
 const CONCURRENCY: usize = 64;
@@ -37,6 +38,18 @@ pub struct Request<C: Call> {
     pub message: Message<C>,
     /// How to answer.
     pub responder: Responder<C>,
+}
+
+/// What became of one request, for who counts.
+pub(crate) enum Outcome<'a> {
+    /// It is answered.
+    Answered { took: Duration },
+    /// It is answered with an error.
+    Failed { fault: &'a Fault, took: Duration },
+    /// It could not be read, or never came.
+    Unserved(&'a ReceiveError),
+    /// Its answer could not be sent.
+    Unsent(&'a PublishError),
 }
 
 /// The right to answer a request once. Dropped without an answer it leaves the asker waiting until
@@ -77,6 +90,10 @@ impl<C: Call> Requests<C> {
     /// Waits for the next request. One that cannot be read is answered with fault 400, and yields
     /// an `Err`. `None` is the end.
     pub async fn next(&mut self) -> Option<Result<Request<C>, ReceiveError>> {
+        self.receive().await
+    }
+
+    async fn receive(&self) -> Option<Result<Request<C>, ReceiveError>> {
         let item = std::future::poll_fn(|context| self.inbox.poll_next(context)).await?;
         Some(match item {
             Item::Missed(count) => Err(ReceiveError::Missed { count }),
@@ -89,30 +106,74 @@ impl<C: Call> Requests<C> {
 
     /// Answers requests with a function until the client is drained, up to 64 at a time. What a
     /// request costs its asker beyond that is waiting, and the oldest are served first.
-    pub async fn serve<F, A>(mut self, answer: F)
+    pub async fn serve<F, A>(self, answer: F)
     where
         F: Fn(Message<C>) -> A,
         A: Future<Output = Result<C::Reply, Fault>>,
     {
+        self.serve_until(std::future::pending(), answer).await;
+    }
+
+    /// Answers requests as [`serve`](Self::serve) does, until `stop` is ready; then the server is
+    /// asked for no more, and what it had sent is answered still.
+    pub async fn serve_until<F, A>(self, stop: impl Future<Output = ()>, answer: F)
+    where
+        F: Fn(Message<C>) -> A,
+        A: Future<Output = Result<C::Reply, Fault>>,
+    {
+        let note = |outcome: Outcome<'_>| match outcome {
+            Outcome::Unserved(error) => tracing::debug!(%error, "a request was not served"),
+            Outcome::Unsent(error) => tracing::debug!(%error, "an answer was not sent"),
+            Outcome::Answered { .. } | Outcome::Failed { .. } => {}
+        };
+        self.serve_noted(stop, answer, note).await;
+    }
+
+    /// Answers requests until `stop`, and tells `note` what became of each.
+    pub(crate) async fn serve_noted<F, A>(
+        self,
+        stop: impl Future<Output = ()>,
+        answer: F,
+        note: impl Fn(Outcome<'_>),
+    ) where
+        F: Fn(Message<C>) -> A,
+        A: Future<Output = Result<C::Reply, Fault>>,
+    {
         let work = |request: Request<C>| {
+            let began = Instant::now();
             let answered = answer(request.message);
+            let note = &note;
             async move {
-                let sent = match answered.await {
-                    Ok(reply) => request.responder.respond(&reply),
-                    Err(fault) => request.responder.fail(&fault),
+                let answered = answered.await;
+                let took = began.elapsed();
+                let sent = match &answered {
+                    Ok(reply) => {
+                        note(Outcome::Answered { took });
+                        request.responder.respond(reply)
+                    }
+                    Err(fault) => {
+                        note(Outcome::Failed { fault, took });
+                        request.responder.fail(fault)
+                    }
                 };
                 if let Err(error) = sent {
-                    tracing::debug!(%error, "an answer was not sent");
+                    note(Outcome::Unsent(&error));
                 }
             }
         };
         let mut under_way = FuturesUnordered::new();
+        let drained = async {
+            stop.await;
+            self.inbox.drain().await;
+        };
+        let mut drained = std::pin::pin!(drained.fuse());
         loop {
             tokio::select! {
+                () = &mut drained => {}
                 Some(()) = under_way.next() => {}
-                item = self.next(), if under_way.len() < CONCURRENCY => match item {
+                item = self.receive(), if under_way.len() < CONCURRENCY => match item {
                     Some(Ok(request)) => under_way.push(work(request)),
-                    Some(Err(error)) => tracing::debug!(%error, "a request was not served"),
+                    Some(Err(error)) => note(Outcome::Unserved(&error)),
                     None => break,
                 },
             }
@@ -152,6 +213,25 @@ impl<C: Call> Responder<C> {
     pub fn respond(self, reply: &C::Reply) -> Result<(), PublishError> {
         let payload = C::ReplyCodec::encode(reply)?;
         self.send(&Headers::new(), &payload)
+    }
+
+    /// Answers in part; more answers follow. The server permits as many as
+    /// [`AllowResponses::max`](crate::permissions::AllowResponses::max) says.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the answer could not be sent.
+    pub fn respond_part(&self, reply: &C::Reply) -> Result<(), PublishError> {
+        let payload = C::ReplyCodec::encode(reply)?;
+        self.send(&Headers::new(), &payload)
+    }
+
+    /// Says that all parts were sent, by the empty message that an asker may wait for
+    /// ([`ManyBounds::end_marker`](super::ManyBounds::end_marker)).
+    ///
+    /// # Errors
+    /// [`PublishError`] when it could not be sent.
+    pub fn finish(self) -> Result<(), PublishError> {
+        self.send(&Headers::new(), &Bytes::new())
     }
 
     /// Answers with an error.

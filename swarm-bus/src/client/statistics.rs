@@ -59,6 +59,8 @@ pub struct Statistics {
     pub pending_bytes: u64,
     /// Subscriptions held now.
     pub subscriptions: u64,
+    /// Requests that wait for answers now, on the present connection.
+    pub awaited: u64,
 }
 
 impl Counters {
@@ -67,6 +69,7 @@ impl Counters {
         connected: bool,
         pending: usize,
         subscriptions: usize,
+        awaited: usize,
     ) -> Statistics {
         Statistics {
             messages_in: self.messages_in.load(Relaxed),
@@ -84,6 +87,7 @@ impl Counters {
             duplicates: self.duplicates.load(Relaxed),
             pending_bytes: pending as u64,
             subscriptions: subscriptions as u64,
+            awaited: awaited as u64,
         }
     }
 }
@@ -184,6 +188,12 @@ impl Statistics {
                 "nats_client_subscriptions",
                 "Subscriptions held.",
                 self.subscriptions,
+            ),
+            figure(
+                Gauge,
+                "nats_client_awaited_requests",
+                "Requests that wait for answers.",
+                self.awaited,
             ),
         ]
     }

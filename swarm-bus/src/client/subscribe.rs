@@ -51,19 +51,28 @@ impl<T: Topic> Message<T> {
                 known: T::SCHEMA,
             });
         }
-        match T::Codec::decode(&delivery.payload) {
-            Ok(payload) => Ok(Self {
-                topic,
-                payload,
-                headers: delivery.headers,
-                received,
-            }),
-            Err(source) => Err(ReceiveError::Undecodable {
+        let payload = match T::Codec::decode(&delivery.payload) {
+            Ok(payload) => payload,
+            Err(source) => {
+                return Err(ReceiveError::Undecodable {
+                    subject: delivery.subject,
+                    payload: delivery.payload,
+                    source,
+                });
+            }
+        };
+        if let Err(source) = topic.verify(&payload, &delivery.headers) {
+            return Err(ReceiveError::Forged {
                 subject: delivery.subject,
-                payload: delivery.payload,
                 source,
-            }),
+            });
         }
+        Ok(Self {
+            topic,
+            payload,
+            headers: delivery.headers,
+            received,
+        })
     }
 }
 
@@ -113,6 +122,20 @@ impl Inbox {
                 }
             }
         }
+    }
+
+    /// Asks the server for no more, and ends after what it had sent until then.
+    pub(super) async fn drain(&self) {
+        let core = &self.client.core;
+        for link in core.topology.retire(self.registration.sid) {
+            // Without an answer the connection is gone, and nothing can come by it.
+            let _ = link.round_trip(Lane::Control, core.options.timeout).await;
+        }
+        // Where one connection replaces another just then, it is known now what both delivered.
+        let (duplicates, missed) = self.registration.mailbox.release();
+        count(&core.counters.duplicates, duplicates);
+        count(&core.counters.missed, missed);
+        self.registration.mailbox.close();
     }
 
     pub(super) fn note_undecodable(&self) {

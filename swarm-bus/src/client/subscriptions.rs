@@ -163,6 +163,22 @@ impl Topology {
         }
     }
 
+    /// Asks for no more of a subscription's messages, on any connection; what is under way still
+    /// reaches it, by the connections that are returned.
+    pub(super) fn retire(&self, sid: u64) -> Vec<Arc<Link>> {
+        let mut inner = lock(&self.0);
+        inner.registrations.remove(&sid);
+        for link in inner.current.iter().chain(&inner.incoming) {
+            link.quiet(sid);
+        }
+        inner
+            .current
+            .iter()
+            .chain(&inner.incoming)
+            .cloned()
+            .collect()
+    }
+
     /// Asks a connection that is about to take over for all subscriptions. Where another is at
     /// work, what comes by the new one is held.
     pub(super) fn prepare(&self, link: &Arc<Link>) {

@@ -45,17 +45,18 @@ pub struct Permissions {
 pub struct AllowResponses {
     /// How many messages may answer one request.
     pub max: u32,
-    /// How long after the request, written as `120s`.
+    /// How long after the request, written as `20s`.
     #[serde(serialize_with = "seconds")]
     pub expires: Duration,
 }
 
 impl Default for AllowResponses {
-    /// One message within two minutes.
+    /// One message within twenty seconds: longer than anybody waits by default, and no longer than
+    /// it must be, since until then the answerer may publish to the asker's inbox.
     fn default() -> Self {
         Self {
             max: 1,
-            expires: Duration::from_secs(120),
+            expires: Duration::from_secs(20),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
 use super::{AllowResponses, Permissions, inbox, reduce};
+use crate::service::{ServiceName, VERBS};
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -64,6 +65,10 @@ pub enum Right {
     Subscribe,
     /// Receive its requests, by oneself or in a queue group, and answer them.
     Serve,
+    /// Serve its requests as an endpoint of this service: as [`Serve`](Self::Serve), and be found
+    /// under the service's name. Which instance it is cannot be told by a permission, since each
+    /// makes its id anew.
+    Provide(ServiceName),
     /// Read its stored messages by the consumer of this stream that bears the node's name:
     /// look at the consumer, pull, acknowledge; not make it.
     Consume(Token),
@@ -117,6 +122,10 @@ impl Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    #[cfg(feature = "derive")]
+    dead_letter_keepers: Vec<Role>,
+    finders: Vec<Role>,
+    responses: AllowResponses,
 }
 
 impl Policy {
@@ -140,6 +149,32 @@ impl Policy {
         self
     }
 
+    /// Lets a role keep dead letters: make their two streams, read the advisories, read single
+    /// messages of every stream, store letters and delete them. To replay one takes
+    /// [`Right::Publish`] for the topic that it goes to.
+    #[cfg(feature = "derive")]
+    #[must_use]
+    pub fn with_dead_letter_keeper(mut self, role: Role) -> Self {
+        self.dead_letter_keepers.push(role);
+        self
+    }
+
+    /// Lets a role find services, see what they offer, and watch what they do. To ask them something
+    /// takes [`Right::Publish`] for their topics.
+    #[must_use]
+    pub fn with_service_discovery(mut self, role: Role) -> Self {
+        self.finders.push(role);
+        self
+    }
+
+    /// Sets how requests may be answered by those who may [`Serve`](Right::Serve): several messages
+    /// to one request are none by default.
+    #[must_use]
+    pub fn with_responses(mut self, responses: AllowResponses) -> Self {
+        self.responses = responses;
+        self
+    }
+
     /// Returns what a node with these roles may do: the least that the rules need.
     #[must_use]
     pub fn permissions(&self, node: &Token, roles: &[Role]) -> Permissions {
@@ -155,6 +190,18 @@ impl Policy {
                     subscribe.push(pattern);
                     serves = true;
                 }
+                Right::Provide(service) => {
+                    subscribe.push(pattern);
+                    for verb in VERBS {
+                        let subjects = [
+                            format!("$SRV.{verb}"),
+                            format!("$SRV.{verb}.{service}"),
+                            format!("$SRV.{verb}.{service}.*"),
+                        ];
+                        subscribe.extend(subjects.map(Pattern::from_checked));
+                    }
+                    serves = true;
+                }
                 Right::Consume(stream) => publish.extend([
                     Pattern::from_checked(format!("$JS.API.CONSUMER.INFO.{stream}.{node}")),
                     Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
@@ -163,6 +210,20 @@ impl Policy {
                 Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
                     "$JS.API.DIRECT.GET.{stream}.{pattern}"
                 ))),
+            }
+        }
+        #[cfg(feature = "derive")]
+        if self
+            .dead_letter_keepers
+            .iter()
+            .any(|role| roles.contains(role))
+        {
+            publish.extend(crate::dead_letter::keeper_subjects());
+        }
+        if self.finders.iter().any(|role| roles.contains(role)) {
+            for verb in VERBS {
+                let subjects = [format!("$SRV.{verb}"), format!("$SRV.{verb}.>")];
+                publish.extend(subjects.map(Pattern::from_checked));
             }
         }
         if self.stream_keepers.iter().any(|role| roles.contains(role)) {
@@ -178,7 +239,7 @@ impl Policy {
             publish_allow,
             subscribe_allow: reduce(subscribe),
             subscribe_deny: Vec::new(),
-            allow_responses: serves.then(AllowResponses::default),
+            allow_responses: serves.then_some(self.responses),
         }
     }
 }
@@ -200,7 +261,7 @@ mod tests {
     #[test]
     fn permissions_serialize_as_the_server_writes_durations() {
         let json = serde_json::to_value(AllowResponses::default()).unwrap();
-        assert_eq!(json, serde_json::json!({"max": 1, "expires": "120s"}));
+        assert_eq!(json, serde_json::json!({"max": 1, "expires": "20s"}));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::StreamError;
 use crate::client::{
-    Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, wall_clock,
+    Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, State,
+    wall_clock,
 };
 use crate::wire::Delivery;
 use crate::{Headers, Token, Topic};
@@ -21,6 +22,26 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long to wait after a pull that the server turned away.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// What a [`Consumer`] does with messages that can never be read: of no subject of the topic,
+/// [undecodable](ReceiveError::Undecodable) or [forged](ReceiveError::Forged). One whose
+/// [schema](ReceiveError::Schema) is newer is left alone: another program may read it.
+///
+/// In any case the message is given to the reader as the error that it is. The server
+/// tells by an advisory what is settled here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Undecodable {
+    /// Nothing: the reader decides.
+    #[default]
+    Leave,
+    /// Terminates it: it never comes again. A work queue drops it by that, and what is told of it
+    /// is told without its content.
+    Term,
+    /// Gives it back, to come again after a while, until
+    /// [`max_deliver`](super::ConsumerConfig::max_deliver) is reached: a work queue keeps it then.
+    GiveBack(Duration),
+}
+
 /// A durable pull consumer: every message at least once, until it is acknowledged.
 pub struct Consumer<T> {
     client: Client,
@@ -29,6 +50,7 @@ pub struct Consumer<T> {
     batch: usize,
     pull: Option<Pull>,
     ready: VecDeque<Delivery>,
+    undecodable: Undecodable,
     topic: PhantomData<fn() -> T>,
 }
 
@@ -73,6 +95,7 @@ impl Client {
             batch: 32,
             pull: None,
             ready: VecDeque::new(),
+            undecodable: Undecodable::default(),
             topic: PhantomData,
         })
     }
@@ -84,6 +107,13 @@ impl<T: Topic> Consumer<T> {
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch.clamp(1, 1024);
+        self
+    }
+
+    /// Sets what happens to messages that can never be read; nothing at first.
+    #[must_use]
+    pub fn undecodable(mut self, policy: Undecodable) -> Self {
+        self.undecodable = policy;
         self
     }
 
@@ -105,7 +135,18 @@ impl<T: Topic> Consumer<T> {
             match &mut self.pull {
                 None => self.pull = Some(self.ask_for_more().await?),
                 Some(pull) => {
-                    let answer = tokio::time::timeout_at(pull.until, pull.answers.answer()).await;
+                    let mut states = self.client.states();
+                    let answer = tokio::time::timeout_at(pull.until, pull.answers.answer());
+                    let answer = tokio::select! {
+                        biased;
+                        answer = answer => answer,
+                        // A pull that is given up keeps nobody waiting; what comes by it is
+                        // delivered again.
+                        _ = states.until(is_ending) => {
+                            self.pull = None;
+                            return Err(PublishError::Disconnected.into());
+                        }
+                    };
                     match answer {
                         Ok(Some(Answer::Message(delivery))) => self.handle(delivery).await?,
                         Ok(Some(Answer::Denied)) => {
@@ -132,10 +173,13 @@ impl<T: Topic> Consumer<T> {
         let expires = PULL.as_nanos() as u64;
         let body = Bytes::from(json!({"batch": self.batch, "expires": expires}).to_string());
         loop {
+            if is_ending(&self.client.states().current()) {
+                return Err(PublishError::Disconnected.into());
+            }
             let mut answers = None;
             let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
                 // Some more for the words that come between and at the end.
-                let place = ExpectedMany::new(link, &subject, self.batch + 8);
+                let place = ExpectedMany::new(link, &subject, self.batch + 8, usize::MAX);
                 let inbox = place.inbox();
                 answers = Some(place);
                 Some(inbox)
@@ -149,12 +193,6 @@ impl<T: Topic> Consumer<T> {
                     });
                 }
                 (Err(PublishError::Disconnected | PublishError::QueueFull { .. }), _) => {
-                    if matches!(
-                        self.client.states().current(),
-                        crate::client::State::Closed | crate::client::State::Draining
-                    ) {
-                        return Err(PublishError::Disconnected.into());
-                    }
                     tokio::time::sleep(RETRY).await;
                 }
                 (Err(error), _) => return Err(error.into()),
@@ -211,15 +249,45 @@ impl<T: Topic> Consumer<T> {
     fn open(&self, mut delivery: Delivery) -> Option<Delivered<T>> {
         let reply = delivery.reply.take()?;
         let place = Place::parse(&reply)?;
-        Some(Delivered {
+        let delivered = Delivered {
             content: Message::decode(delivery, wall_clock()),
             sequence: place.sequence,
             deliveries: place.deliveries,
             pending: place.pending,
             client: self.client.clone(),
             reply,
-        })
+        };
+        self.settle(&delivered);
+        Some(delivered)
     }
+
+    /// Does what the policy says with what can never be read.
+    fn settle(&self, delivered: &Delivered<T>) {
+        let error = match &delivered.content {
+            Err(
+                error @ (ReceiveError::Subject { .. }
+                | ReceiveError::Undecodable { .. }
+                | ReceiveError::Forged { .. }),
+            ) => error,
+            _ => return,
+        };
+        let said = match self.undecodable {
+            Undecodable::Leave => return,
+            Undecodable::GiveBack(delay) => delivered.nak(delay).map_err(StreamError::from),
+            Undecodable::Term => match delivered.term_because(&error.to_string()) {
+                Err(StreamError::Unsupported(_)) => delivered.term().map_err(StreamError::from),
+                said => said,
+            },
+        };
+        if let Err(said) = said {
+            // It comes again, and is settled then.
+            tracing::debug!(error = %said, "what cannot be read is not settled yet");
+        }
+    }
+}
+
+fn is_ending(state: &State) -> bool {
+    matches!(state, State::Closed | State::Draining)
 }
 
 /// What the subject for acknowledgements says:
@@ -263,11 +331,7 @@ impl<T: Topic> Delivered<T> {
     /// # Errors
     /// [`RequestError`] when it is not known whether it has.
     pub async fn ack_confirmed(&self, within: Duration) -> Result<(), RequestError> {
-        let ack = Bytes::from_static(b"+ACK");
-        self.client
-            .ask(&self.reply, &Headers::new(), &ack, within)
-            .await
-            .map(drop)
+        self.confirm(Bytes::from_static(b"+ACK"), within).await
     }
 
     /// Gives the message back, to come again after a while.
@@ -287,12 +351,40 @@ impl<T: Topic> Delivered<T> {
         self.say(Bytes::from_static(b"+TERM"))
     }
 
+    /// Says so, and waits until the server has taken note.
+    ///
+    /// # Errors
+    /// [`RequestError`] when it is not known whether it has.
+    pub async fn term_confirmed(&self, within: Duration) -> Result<(), RequestError> {
+        self.confirm(Bytes::from_static(b"+TERM"), within).await
+    }
+
+    /// Says so, and why: the server's advisory tells it on. Control characters become spaces, and
+    /// what goes beyond 512 bytes is cut off.
+    ///
+    /// # Errors
+    /// [`StreamError::Unsupported`], and nothing is sent, when the server is older than 2.10.4: it
+    /// would not understand the word, and the message would come again.
+    /// [`term`](Self::term) does without a reason.
+    pub fn term_because(&self, reason: &str) -> Result<(), StreamError> {
+        self.client.server_version()?.check_term_reason()?;
+        let reason = reason[..reason.floor_char_boundary(512)].replace(char::is_control, " ");
+        Ok(self.say(Bytes::from(format!("+TERM {reason}")))?)
+    }
+
     /// Asks for more time.
     ///
     /// # Errors
     /// [`PublishError`] when it was not sent.
     pub fn progress(&self) -> Result<(), PublishError> {
         self.say(Bytes::from_static(b"+WPI"))
+    }
+
+    async fn confirm(&self, word: Bytes, within: Duration) -> Result<(), RequestError> {
+        self.client
+            .ask(&self.reply, &Headers::new(), &word, within)
+            .await
+            .map(drop)
     }
 
     fn say(&self, word: Bytes) -> Result<(), PublishError> {

@@ -23,7 +23,7 @@ pub use version::{ParseVersionError, ServerVersion, Unsupported};
 #[cfg(feature = "client")]
 pub(crate) use api::ApiFault;
 #[cfg(feature = "client")]
-pub use consumer::{Consumer, Delivered};
+pub use consumer::{Consumer, Delivered, Undecodable};
 #[cfg(feature = "client")]
 pub use ensure::Ensured;
 #[cfg(feature = "client")]

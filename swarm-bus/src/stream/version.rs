@@ -18,6 +18,8 @@ pub struct ServerVersion {
 impl ServerVersion {
     const V2_9: Self = Self::new(2, 9, 0);
     const V2_10: Self = Self::new(2, 10, 0);
+    #[cfg(feature = "client")]
+    const V2_10_4: Self = Self::new(2, 10, 4);
 
     /// Makes a version.
     #[must_use]
@@ -52,6 +54,15 @@ impl FromStr for ServerVersion {
         let mut numbers = core.split('.').map(|part| part.parse::<u32>().ok());
         let mut next = || numbers.next().flatten().ok_or_else(fail);
         Ok(Self::new(next()?, next()?, next()?))
+    }
+}
+
+#[cfg(feature = "client")]
+impl ServerVersion {
+    /// Says whether a message can be terminated with a reason; an older server takes such a word
+    /// for none at all.
+    pub(super) fn check_term_reason(self) -> Result<(), Unsupported> {
+        needs(true, "a reason for a termination", Self::V2_10_4, self)
     }
 }
 

@@ -10,6 +10,7 @@ pub use filter::Filter;
 pub use parameter::{Parameter, Parameters};
 pub use template::Template;
 
+use crate::Headers;
 use crate::codec::Codec;
 use crate::subject::{ParseSubjectError, Subject, Token};
 
@@ -91,6 +92,19 @@ pub trait Topic: Sized + Send + Sync + 'static {
         Self::from_parameters(&values)
     }
 
+    /// Holds what a message says of its sender against what its subject proves. Permissions decide
+    /// who may publish to which subject; what stands in a payload or a header, anybody may write
+    /// who may publish at all. A receiver gets what does not pass as an error in its place.
+    ///
+    /// `#[topic("…", verify = path)]` names a function for it; without one everything passes.
+    ///
+    /// # Errors
+    /// [`ForgedIdentity`] when the message claims to come from somebody else.
+    fn verify(&self, payload: &Self::Payload, headers: &Headers) -> Result<(), ForgedIdentity> {
+        let _ = (payload, headers);
+        Ok(())
+    }
+
     /// Returns the filter that lets the whole family through.
     fn any() -> Filter<Self> {
         Filter::new(Self::TEMPLATE.pattern(&[]))
@@ -105,6 +119,16 @@ pub trait Call: Topic {
     type Reply: Send + 'static;
     /// How the answer becomes bytes.
     type ReplyCodec: Codec<Self::Reply>;
+}
+
+/// A message claims another sender than its subject proves.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it claims to be of `{claimed}`, and its subject proves `{proven}`")]
+pub struct ForgedIdentity {
+    /// Whose the message says that it is.
+    pub claimed: String,
+    /// Whose it is, as far as permissions prove anything.
+    pub proven: Token,
 }
 
 /// Why a subject is not a value of a topic.

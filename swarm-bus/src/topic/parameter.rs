@@ -36,6 +36,16 @@ impl<const N: usize> From<[Token; N]> for Parameters {
     }
 }
 
+impl FromIterator<Token> for Parameters {
+    /// Collects values.
+    ///
+    /// # Panics
+    /// When they are more than [`Template::MAX_PARAMETERS`].
+    fn from_iter<I: IntoIterator<Item = Token>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
 impl Deref for Parameters {
     type Target = [Token];
 

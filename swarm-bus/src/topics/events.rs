@@ -2,7 +2,7 @@
 
 use super::Timestamp;
 use crate as swarm_bus;
-use crate::{Token, Topic};
+use crate::{ForgedIdentity, Headers, Token, Topic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,11 +13,29 @@ use std::net::SocketAddr;
     "swarm.events.node.{node}",
     payload = NodeEvent,
     delivery = stored,
+    verify = NodeEvents::verify_labels,
     crate = swarm_bus
 )]
 pub struct NodeEvents {
     /// Of which node.
     pub node: Token,
+}
+
+impl NodeEvents {
+    /// An alert is routed by its labels, and whose it is, is told by the label `node`: it must not
+    /// name another node than the one that may publish here.
+    fn verify_labels(&self, event: &NodeEvent, _: &Headers) -> Result<(), ForgedIdentity> {
+        let Occurrence::Alert(alert) = &event.event else {
+            return Ok(());
+        };
+        match alert.labels.get("node") {
+            Some(claimed) if self.node != claimed.as_str() => Err(ForgedIdentity {
+                claimed: claimed.clone(),
+                proven: self.node.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Something that happened to a node.
@@ -84,7 +102,8 @@ pub struct Alert {
     /// Whether it is over.
     #[serde(default)]
     pub resolved: bool,
-    /// What to route and group by.
+    /// What to route and group by. The label `node`, where there is one, is the node that the
+    /// subject names; a message in which it is another is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -105,6 +124,32 @@ pub enum Severity {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_alert_of_another_node_than_its_subject_names_is_forged() {
+        let topic = NodeEvents {
+            node: Token::from_static("n1"),
+        };
+        let alert = |node: Option<&str>| {
+            let labels = node.map(|node| ("node".to_owned(), node.to_owned()));
+            NodeEvent {
+                at: Timestamp(1),
+                event: Occurrence::Alert(Alert {
+                    severity: Severity::Critical,
+                    key: "disk".into(),
+                    summary: "full".into(),
+                    detail: None,
+                    resolved: false,
+                    labels: labels.into_iter().collect(),
+                }),
+            }
+        };
+        let headers = Headers::new();
+        assert_eq!(topic.verify(&alert(None), &headers), Ok(()));
+        assert_eq!(topic.verify(&alert(Some("n1")), &headers), Ok(()));
+        let forged = topic.verify(&alert(Some("n2")), &headers).unwrap_err();
+        assert_eq!((forged.claimed.as_str(), forged.proven), ("n2", topic.node));
+    }
 
     #[test]
     fn the_json_of_an_event_is_as_documented() {

@@ -11,6 +11,8 @@ pub(crate) use complaint::Complaint;
 pub(crate) use decode::Decoder;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;
+#[cfg(all(feature = "client", feature = "derive"))]
+pub(crate) use decode::headers_of;
 pub(crate) use info::Info;
 
 use crate::Headers;

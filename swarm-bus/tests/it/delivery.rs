@@ -5,8 +5,8 @@ use swarm_bus::client::{
 };
 use swarm_bus::permissions::Role;
 use swarm_bus::topics::{
-    Command, CommandReply, Commands, NodeEvent, NodeEvents, Occurrence, Samples, Telemetry,
-    Timestamp,
+    Alert, Command, CommandReply, Commands, NodeEvent, NodeEvents, Occurrence, Samples, Severity,
+    Telemetry, Timestamp,
 };
 use swarm_bus::{Raw, Topic};
 
@@ -75,6 +75,44 @@ async fn messages_arrive_typed_and_what_cannot_be_read_takes_its_place() {
     assert_eq!(last.headers.id(), Some(flushed.id.as_str()));
     assert_eq!(edge.statistics().undecodable, 2);
     assert_eq!(edge.statistics().messages_in, 4);
+}
+
+#[tokio::test]
+async fn who_claims_to_be_another_is_found_out_by_the_subject() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(rig) = Rig::start("delivery::forged", &users) else {
+        return;
+    };
+    let (hub, edge) = (rig.client("hub").await, rig.client("n1").await);
+    let mut events = hub.subscribe(NodeEvents::any()).unwrap();
+    events.barrier().await.unwrap();
+    let alert = |node: &str| NodeEvent {
+        at: Timestamp(1),
+        event: Occurrence::Alert(Alert {
+            severity: Severity::Critical,
+            key: "disk".into(),
+            summary: "full".into(),
+            detail: None,
+            resolved: false,
+            labels: [("node".to_owned(), node.to_owned())].into(),
+        }),
+    };
+    let own = NodeEvents { node: token("n1") };
+    // The server lets an edge write what it likes, on its own subject.
+    edge.publish_flushed(&own, &alert("n2")).await.unwrap();
+    edge.publish_flushed(&own, &alert("n1")).await.unwrap();
+    let forged = soon(events.next()).await.unwrap();
+    let Err(ReceiveError::Forged { subject, source }) = forged else {
+        panic!("{forged:?}");
+    };
+    assert_eq!(subject, "swarm.events.node.n1");
+    assert_eq!(
+        (source.claimed.as_str(), source.proven),
+        ("n2", token("n1"))
+    );
+    let message = soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(message.payload, alert("n1"));
+    assert_eq!(hub.statistics().undecodable, 1);
 }
 
 #[tokio::test]

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod corpus;
+mod dead_letter;
 mod delivery;
 mod hostile;
+mod many;
 mod monitor;
 mod outage;
 mod peer;
 mod permissions;
 mod reload;
 mod rig;
+mod service;
 mod stream;

@@ -139,14 +139,25 @@ impl Rig {
         Some(rig)
     }
 
+    /// Starts a server whose users have the rights of another policy than the mesh's.
+    pub(crate) fn start_under(test: &str, policy: &Policy, users: &[(&str, Role)]) -> Option<Self> {
+        let mut rig = Self::prepare_under(test, policy, users)?;
+        rig.run();
+        Some(rig)
+    }
+
     /// Prepares all without starting the server.
     pub(crate) fn prepare(test: &str, users: &[(&str, Role)]) -> Option<Self> {
+        Self::prepare_under(test, &Policy::mesh(), users)
+    }
+
+    fn prepare_under(test: &str, policy: &Policy, users: &[(&str, Role)]) -> Option<Self> {
         let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
         let users = users
             .iter()
             .map(|(node, role)| {
                 let name = Token::parse(node).unwrap();
-                (uri(node), Policy::mesh().permissions(&name, &[*role]))
+                (uri(node), policy.permissions(&name, &[*role]))
             })
             .collect();
         let rig = Self {

@@ -1,13 +1,13 @@
 use crate::rig::{Rig, SOON, connected, soon, token};
 use std::time::Duration;
-use swarm_bus::client::{PublishError, RequestError};
+use swarm_bus::client::{PublishError, ReceiveError, RequestError};
 use swarm_bus::permissions::Role;
-use swarm_bus::stream::{ConsumerConfig, Ensured, StreamError};
+use swarm_bus::stream::{ConsumerConfig, Ensured, StreamError, Undecodable};
 use swarm_bus::topics::{
     ENDPOINTS_STREAM, EVENTS_STREAM, Endpoints, NodeEndpoints, NodeEvent, NodeEvents, Occurrence,
     TRUST_STREAM, Timestamp, TrustBundle, events_consumer, mesh_streams,
 };
-use swarm_bus::{MessageId, Pattern};
+use swarm_bus::{MessageId, Pattern, Raw, Topic};
 
 fn up(number: u64) -> NodeEvent {
     NodeEvent {
@@ -194,4 +194,126 @@ async fn who_comes_late_finds_the_last_bundle_and_the_last_endpoints() {
     hub.publish_stored(&topic, &endpoints).await.unwrap();
     let last = edge.last(&ENDPOINTS_STREAM, &topic).await.unwrap();
     assert_eq!(last.unwrap().unwrap().payload, endpoints);
+}
+
+/// The same subjects as `NodeEvents`, but any bytes.
+#[derive(Topic, Debug)]
+#[topic("swarm.events.node.{node}", payload = bytes::Bytes, codec = Raw, delivery = stored)]
+struct RawEvents {
+    node: swarm_bus::Token,
+}
+
+#[tokio::test]
+async fn what_can_never_be_read_is_settled_as_its_user_says() {
+    let users = [("hub", Role::Hub)];
+    let Some(rig) = Rig::start("stream::undecodable", &users) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let raw = RawEvents { node: token("hub") };
+    hub.publish_stored(&raw, &"not json".into()).await.unwrap();
+    let policies = [
+        ("leave", Undecodable::Leave, 1..=1),
+        ("term", Undecodable::Term, 1..=1),
+        (
+            "back",
+            Undecodable::GiveBack(Duration::from_millis(50)),
+            3..=3,
+        ),
+    ];
+    for (name, policy, times) in policies {
+        let mut config = ConsumerConfig::new(EVENTS_STREAM, token(name));
+        config.ack_wait = match policy {
+            Undecodable::Leave => Duration::from_secs(60),
+            _ => Duration::from_secs(1),
+        };
+        config.max_deliver = Some(3);
+        hub.ensure_consumer(&config).await.unwrap();
+        let consumer = hub
+            .consumer::<NodeEvents>(&EVENTS_STREAM, &config.durable)
+            .await
+            .unwrap();
+        let mut consumer = consumer.undecodable(policy);
+        let mut seen = 0;
+        let wait = Duration::from_millis(2500);
+        while let Ok(delivered) = tokio::time::timeout(wait, consumer.next()).await {
+            let content = delivered.unwrap().content;
+            assert!(matches!(content, Err(ReceiveError::Undecodable { .. })));
+            seen += 1;
+        }
+        assert!(times.contains(&seen), "{name}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_reason_for_a_termination_is_refused_by_name_where_the_server_is_too_old() {
+    let Some(rig) = Rig::start("stream::reason", &[("hub", Role::Hub)]) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let mut config = events_consumer(&token("hub"));
+    config.ack_wait = Duration::from_millis(500);
+    hub.ensure_consumer(&config).await.unwrap();
+    let topic = NodeEvents { node: token("hub") };
+    hub.publish_stored(&topic, &up(1)).await.unwrap();
+    let mut consumer = hub
+        .consumer::<NodeEvents>(&EVENTS_STREAM, &config.durable)
+        .await
+        .unwrap();
+    let delivered = soon(consumer.next()).await.unwrap();
+    let said = delivered.term_because("it makes\r\nno sense");
+    let server = hub.connected(SOON).await.unwrap();
+    match server.version < "2.10.4".parse().unwrap() {
+        true => {
+            let unsupported = matches!(&said, Err(StreamError::Unsupported(u)) if u.feature == "a reason for a termination");
+            assert!(unsupported, "{said:?}");
+            // Nothing was said, so it comes again.
+            let again = soon(consumer.next()).await.unwrap();
+            assert_eq!(again.deliveries, 2);
+            again.term_confirmed(SOON).await.unwrap();
+        }
+        false => said.unwrap(),
+    }
+    let more = tokio::time::timeout(Duration::from_millis(1500), consumer.next()).await;
+    assert!(more.is_err(), "nothing more");
+}
+
+#[tokio::test]
+async fn a_drained_client_ends_its_consumers_at_once() {
+    let Some(rig) = Rig::start("stream::drain", &[("hub", Role::Hub)]) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let config = events_consumer(&token("hub"));
+    hub.ensure_consumer(&config).await.unwrap();
+    let topic = NodeEvents { node: token("hub") };
+    hub.publish_stored(&topic, &up(1)).await.unwrap();
+    let mut consumer = hub
+        .consumer::<NodeEvents>(&EVENTS_STREAM, &config.durable)
+        .await
+        .unwrap();
+    soon(consumer.next()).await.unwrap().ack().unwrap();
+    let waiting = tokio::spawn(async move { consumer.next().await.map(drop) });
+    // The pull is with the server, for five seconds.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    hub.drain(Duration::from_secs(3)).await.unwrap();
+    let ended = soon(waiting).await.unwrap();
+    assert!(
+        matches!(
+            ended,
+            Err(StreamError::Request(RequestError::Publish(
+                PublishError::Disconnected
+            )))
+        ),
+        "{ended:?}"
+    );
 }

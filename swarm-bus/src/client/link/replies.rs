@@ -5,8 +5,9 @@ use super::{Link, lock};
 use crate::wire::{Delivery, encode};
 use crate::{Pattern, Token};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the subscription numbers begin that belong to one request each; users' begin at 2.
@@ -44,7 +45,32 @@ struct Entry {
 
 enum To {
     One(oneshot::Sender<Answer>),
-    Many(mpsc::Sender<Answer>),
+    Many(mpsc::Sender<Answer>, Arc<Room>),
+}
+
+/// How many bytes of answers one asker holds unread.
+struct Room {
+    held: AtomicUsize,
+    max: usize,
+    missed: AtomicU64,
+}
+
+impl Room {
+    /// Counts an answer in, if there is room. The largest message fits where nothing else is.
+    fn admit(&self, size: usize) -> bool {
+        let held = self.held.load(Ordering::Relaxed);
+        if held > 0 && held.saturating_add(size) > self.max {
+            return false;
+        }
+        self.held.fetch_add(size, Ordering::Relaxed);
+        true
+    }
+}
+
+fn size(delivery: &Delivery) -> usize {
+    let headers = delivery.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    size_of::<Delivery>() + delivery.subject.len() + headers + delivery.payload.len()
 }
 
 impl Replies {
@@ -71,7 +97,12 @@ impl Replies {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.0.waiting).entries.is_empty()
+        self.count() == 0
+    }
+
+    /// How many requests wait for answers.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.0.waiting).entries.len()
     }
 
     fn place(&self, subject: &str, to: To) -> Place {
@@ -105,9 +136,14 @@ impl Replies {
     pub(super) fn deliver_to(&self, number: u64, delivery: Delivery) {
         let mut waiting = lock(&self.0.waiting);
         match waiting.entries.get(&number).map(|entry| &entry.to) {
-            Some(To::Many(to)) => {
+            Some(To::Many(to, room)) => {
                 // Who asks for so many answers makes room for as many; more are nobody's.
-                let _ = to.try_send(Answer::Message(delivery));
+                let size = size(&delivery);
+                if !room.admit(size) {
+                    room.missed.fetch_add(1, Ordering::Relaxed);
+                } else if to.try_send(Answer::Message(delivery)).is_err() {
+                    room.held.fetch_sub(size, Ordering::Relaxed);
+                }
             }
             Some(To::One(_)) => {
                 if let Some(Entry {
@@ -134,7 +170,7 @@ impl Replies {
         for number in denied {
             match waiting.entries.remove(&number).map(|entry| entry.to) {
                 Some(To::One(to)) => drop(to.send(Answer::Denied)),
-                Some(To::Many(to)) => drop(to.try_send(Answer::Denied)),
+                Some(To::Many(to, _)) => drop(to.try_send(Answer::Denied)),
                 None => {}
             }
         }
@@ -195,18 +231,28 @@ pub(crate) struct ExpectedMany {
     place: Place,
     link: Arc<Link>,
     from: mpsc::Receiver<Answer>,
+    room: Arc<Room>,
+    closed: bool,
 }
 
 impl ExpectedMany {
-    /// Makes room for up to `count` answers to what is published to `subject`.
-    pub(crate) fn new(link: &Arc<Link>, subject: &str, count: usize) -> Self {
+    /// Makes room for up to `count` answers to what is published to `subject`, and for `bytes` of
+    /// them unread.
+    pub(crate) fn new(link: &Arc<Link>, subject: &str, count: usize, bytes: usize) -> Self {
         let (to, from) = mpsc::channel(count);
+        let room = Arc::new(Room {
+            held: AtomicUsize::new(0),
+            max: bytes,
+            missed: AtomicU64::new(0),
+        });
         let replies = &link.replies;
         let sid = OWN_SIDS + replies.0.next.fetch_add(1, Ordering::Relaxed);
         let expected = Self {
-            place: replies.place_as(sid, subject, To::Many(to)),
+            place: replies.place_as(sid, subject, To::Many(to, Arc::clone(&room))),
             link: Arc::clone(link),
             from,
+            room,
+            closed: false,
         };
         let inbox = Pattern::from_checked(expected.inbox());
         link.out
@@ -222,7 +268,30 @@ impl ExpectedMany {
 
     /// Waits for the next answer; `None` when the connection ends before.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        self.from.recv().await
+        std::future::poll_fn(|context| self.poll_answer(context)).await
+    }
+
+    pub(crate) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let answer = ready!(self.from.poll_recv(context));
+        if let Some(Answer::Message(delivery)) = &answer {
+            self.room.held.fetch_sub(size(delivery), Ordering::Relaxed);
+        }
+        Poll::Ready(answer)
+    }
+
+    /// Takes no more answers; those that came are still given.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.from.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// How many answers found no room.
+    pub(crate) fn missed(&self) -> u64 {
+        self.room.missed.load(Ordering::Relaxed)
     }
 }
 
