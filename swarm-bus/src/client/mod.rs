@@ -47,6 +47,8 @@ pub use error::{
     DrainError, Fault, FlushError, LinkError, ProtocolError, PublishError, ReceiveError,
     ReloadError, RequestError, SubscribeError,
 };
+#[cfg(feature = "testing")]
+pub(crate) use options::Connector;
 pub use options::{Options, ParseServerAddrError, ServerAddr};
 pub use publish::{Flushed, Outgoing, Queued, Stored};
 pub use serve::{Request, Requests, Responder};
