@@ -112,17 +112,17 @@ pub fn fuzz_server(data: &[u8]) {
     let whole = served(data, data.len().max(1));
     let pieces = served(data, usize::from(*first % 16) + 1);
     assert_eq!(whole, pieces);
-    for said in whole {
-        let mut decoder = Decoder::new(1 << 24);
-        let mut said = BytesMut::from(&said[..]);
-        while let Some(op) = decoder
-            .decode(&mut said)
-            .expect("the server speaks the protocol")
-        {
-            drop(op);
-        }
-        assert!(said.is_empty(), "an operation is cut off");
+    // The other client numbers its subscriptions as it likes, which ours would not understand.
+    let [_, listener] = whole;
+    let mut decoder = Decoder::new(1 << 24);
+    let mut said = BytesMut::from(&listener[..]);
+    while let Some(op) = decoder
+        .decode(&mut said)
+        .expect("the server speaks the protocol")
+    {
+        drop(op);
     }
+    assert!(said.is_empty(), "an operation is cut off");
 }
 
 /// Returns what a server says to a client that sends this, and to one that listens to everything.

@@ -1,11 +1,13 @@
 //! The server in the process against the real one: random clients hear the same from both.
 
 mod pair;
+mod real;
 mod steps;
 
-use pair::{Pair, Real, settle};
+use pair::{Pair, settle};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use real::Real;
 use serde_json::json;
 use std::time::Duration;
 use steps::{CLIENTS, STREAMS, Step};

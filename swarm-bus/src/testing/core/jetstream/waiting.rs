@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
+/// More often nobody needs to hear that there is nothing.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
 const PENDING_BYTES: &str = "Nats-Pending-Bytes";
 
 /// What a reader asks for.
@@ -132,7 +134,10 @@ impl WaitQueue {
     }
 
     pub(super) fn add(&mut self, ask: &Ask, reply: Subject, now: Duration) {
-        let heartbeat = nanos(ask.idle_heartbeat);
+        let heartbeat = match nanos(ask.idle_heartbeat) {
+            Duration::ZERO => Duration::ZERO,
+            pause => pause.max(SHORTEST_HEARTBEAT),
+        };
         self.0.push_back(Waiting {
             reply,
             left: ask.batch,

@@ -1,5 +1,7 @@
 //! A pull consumer: what it has delivered, what is owed an acknowledgement, what comes again.
 
+mod acks;
+
 use super::Context;
 use super::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::store::{Store, Stored, passes};
@@ -285,134 +287,10 @@ impl Consumer {
         std::mem::take(&mut self.settled)
     }
 
-    /// Takes a word of acknowledgement. Says whether there may be something to deliver after it.
-    pub(super) fn handle_ack(
-        &mut self,
-        sequence: u64,
-        delivery: u64,
-        deliveries: u64,
-        word: &[u8],
-        context: &mut Context<'_>,
-    ) -> bool {
-        let was_stalled = self.is_stalled();
-        match word {
-            b"" | b"+ACK" | b"+OK" => self.ack(sequence, delivery),
-            b"+WPI" => {
-                if let Some(pending) = self.pending.get_mut(&sequence) {
-                    pending.at = context.now;
-                }
-            }
-            b"+TERM" => self.term(sequence, delivery, deliveries, context),
-            word if word.starts_with(b"+NXT") => self.ack(sequence, delivery),
-            word => {
-                if let Some(delay) = word.strip_prefix(b"-NAK") {
-                    self.nak(sequence, delivery, deliveries, delay, context);
-                    return true;
-                }
-            }
-        }
-        was_stalled
-    }
-
     /// Says whether too much is unacknowledged.
     fn is_stalled(&self) -> bool {
         let max = usize::try_from(self.config.max_ack_pending).unwrap_or(0);
         max > 0 && self.pending.len() >= max
-    }
-
-    fn ack(&mut self, sequence: u64, mut delivery: u64) {
-        match self.config.ack_policy {
-            AckPolicy::None => {}
-            AckPolicy::Explicit => {
-                if let Some(pending) = self.pending.remove(&sequence) {
-                    delivery = pending.delivery;
-                }
-                if self.pending.is_empty() {
-                    self.floor = (self.next_delivery - 1, self.next - 1);
-                } else if delivery == self.floor.0 + 1 {
-                    self.floor = (delivery, sequence);
-                    let mut later = self.pending.range(sequence + 1..);
-                    if let Some((sequence, pending)) = later.next() {
-                        self.floor = (pending.delivery - 1, sequence - 1);
-                    }
-                }
-                self.forget(sequence);
-                self.settled.push(sequence);
-            }
-            AckPolicy::All => {
-                if delivery <= self.floor.0 || sequence <= self.floor.1 {
-                    return;
-                }
-                for acked in self.floor.1 + 1..=sequence.min(self.next) {
-                    self.pending.remove(&acked);
-                    self.forget(acked);
-                    self.settled.push(acked);
-                }
-                self.floor = (delivery, sequence);
-            }
-        }
-    }
-
-    fn forget(&mut self, sequence: u64) {
-        self.redelivered.remove(&sequence);
-        self.again.retain(|queued| *queued != sequence);
-    }
-
-    fn term(&mut self, sequence: u64, delivery: u64, deliveries: u64, context: &mut Context<'_>) {
-        self.ack(sequence, delivery);
-        let body =
-            json!({"consumer_seq": delivery, "stream_seq": sequence, "deliveries": deliveries});
-        self.advise("MSG_TERMINATED", "terminated", body, context);
-    }
-
-    fn nak(
-        &mut self,
-        sequence: u64,
-        delivery: u64,
-        deliveries: u64,
-        delay: &[u8],
-        context: &mut Context<'_>,
-    ) {
-        if delivery <= self.floor.0 || delivery > self.next_delivery {
-            return;
-        }
-        if !self.pending.is_empty() && !self.pending.contains_key(&sequence) {
-            return;
-        }
-        let body =
-            json!({"consumer_seq": delivery, "stream_seq": sequence, "deliveries": deliveries});
-        self.advise("MSG_NAKED", "nak", body, context);
-        if let Some(delay) = nak_delay(delay) {
-            self.again.retain(|queued| *queued != sequence);
-            if let Some(pending) = self.pending.get_mut(&sequence) {
-                // The time to acknowledge is over when the delay is.
-                let since = context.now.saturating_add(delay);
-                pending.at = since.saturating_sub(nanos(self.config.ack_wait));
-            }
-        } else if !self.again.contains(&sequence) {
-            self.again.push_back(sequence);
-        }
-    }
-
-    fn advise(&self, kind: &str, event: &str, body: Value, context: &mut Context<'_>) {
-        let subject = format!(
-            "$JS.EVENT.ADVISORY.CONSUMER.{kind}.{}.{}",
-            self.stream, self.name
-        );
-        let Ok(subject) = Subject::parse(&subject) else {
-            return;
-        };
-        let mut advisory = json!({
-            "type": format!("io.nats.jetstream.advisory.v1.{event}"),
-            "id": context.id(),
-            "timestamp": rfc3339(context.now),
-            "stream": self.stream,
-            "consumer": self.name,
-        });
-        if let (Value::Object(advisory), Value::Object(body)) = (&mut advisory, body) {
-            advisory.extend(body);
-        }
-        context.send(Message::answer(&subject, advisory.to_string()));
     }
 
     /// How long an unacknowledged message may be so before it comes again.
@@ -566,29 +444,5 @@ impl Consumer {
             "num_waiting": self.waiting.len(),
             "num_pending": self.unread(store),
         })
-    }
-}
-
-/// Reads how long a message is not wanted: JSON with nanoseconds, or as Go writes durations, of
-/// which whole numbers with one unit are understood.
-fn nak_delay(text: &[u8]) -> Option<Duration> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    if text.starts_with('{') {
-        let value: Value = serde_json::from_str(text).ok()?;
-        return Some(nanos(
-            value.get("delay").and_then(Value::as_i64).unwrap_or(0),
-        ));
-    }
-    let at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(at);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ns" => Some(Duration::from_nanos(number)),
-        "us" => Some(Duration::from_micros(number)),
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
-        _ => None,
     }
 }
