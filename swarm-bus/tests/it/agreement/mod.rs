@@ -104,6 +104,8 @@ impl Worlds {
         for (number, (client, step)) in steps.iter().enumerate() {
             step.take(&mut clients[*client]).await;
             let [ours, real] = settle(&mut clients).await;
+            // A real server has threads of its own, which finish what they do meanwhile.
+            tokio::time::sleep(Duration::from_millis(1)).await;
             prop_assert_eq!(
                 ours,
                 real,
@@ -125,7 +127,7 @@ impl Worlds {
         let config = ProptestConfig {
             cases,
             failure_persistence: None,
-            max_shrink_iters: 300,
+            max_shrink_iters: 60,
             ..ProptestConfig::default()
         };
         let result = TestRunner::new(config)
