@@ -27,6 +27,7 @@ struct Inner {
     state: Mutex<State>,
     /// When the core wants to be asked, for whichever connection is awake.
     due: watch::Sender<Option<Instant>>,
+    silent: watch::Sender<bool>,
 }
 
 struct State {
@@ -105,6 +106,7 @@ impl Server {
                 refusing: false,
             }),
             due: watch::Sender::new(None),
+            silent: watch::Sender::new(false),
         }))
     }
 
@@ -169,6 +171,12 @@ impl Server {
     /// Refuses new connections, or takes them again. Those that are there stay.
     pub fn refuse(&self, refuse: bool) {
         self.0.with(|state| state.refusing = refuse);
+    }
+
+    /// Lets the server fall silent, or speak again: it neither reads nor writes, as behind a line
+    /// that is dead without anybody having said so. New connections are not greeted.
+    pub fn silence(&self, silent: bool) {
+        self.0.silent.send_replace(silent);
     }
 
     /// Ends the server as `kill -9` does: every connection is cut, requests that wait and what is
@@ -281,6 +289,14 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Waits while the server is silent.
+    async fn while_silent(&self) {
+        let mut silent = self.silent.subscribe();
+        let _ = silent.wait_for(|silent| !silent).await;
+    }
+}
+
 /// Runs one connection to its end.
 async fn serve(inner: Arc<Inner>, id: u64, peer: Arc<Peer>, stream: DuplexStream) {
     let (reader, writer) = tokio::io::split(stream);
@@ -299,6 +315,7 @@ async fn serve(inner: Arc<Inner>, id: u64, peer: Arc<Peer>, stream: DuplexStream
 async fn read(inner: &Inner, id: u64, mut from: ReadHalf<DuplexStream>) {
     let mut buffer = BytesMut::with_capacity(BUFFER);
     while from.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+        inner.while_silent().await;
         inner.with(|state| state.core.handle_bytes(id, &buffer, state.clock.now()));
         buffer.clear();
         // Others may be waiting for what this one published.
@@ -307,7 +324,11 @@ async fn read(inner: &Inner, id: u64, mut from: ReadHalf<DuplexStream>) {
 }
 
 async fn write(inner: &Inner, id: u64, peer: &Peer, mut to: WriteHalf<DuplexStream>) {
-    while let Some(output) = inner.with(|state| state.core.take_output(id)) {
+    loop {
+        inner.while_silent().await;
+        let Some(output) = inner.with(|state| state.core.take_output(id)) else {
+            return;
+        };
         if output.bytes.is_empty() && !output.closing {
             peer.wake.notified().await;
             continue;

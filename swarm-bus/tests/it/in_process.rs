@@ -229,6 +229,34 @@ async fn a_line_is_cut_a_door_is_shut_and_a_user_is_sent_away() {
     assert!(edge.states().current().is_connected());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_dead_is_noticed_and_what_was_stored_is_kept_once() {
+    let server = Server::new();
+    let hub = client(&server, "hub", Role::Hub).await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    server.silence(true);
+    let silent = tokio::time::Instant::now();
+    let storing = tokio::spawn({
+        let hub = hub.clone();
+        async move {
+            let topic = NodeEvents { node: token("hub") };
+            let message = hub.message(&topic, &up(1)).unwrap();
+            message.within(Duration::from_secs(60)).store().await
+        }
+    });
+    let state = until(&hub, |state| !state.is_connected()).await;
+    assert!(matches!(
+        state.error().map(|e| &**e),
+        Some(LinkError::Silent { .. })
+    ));
+    assert!(silent.elapsed() <= Duration::from_secs(5));
+    server.silence(false);
+    assert_eq!(storing.await.unwrap().unwrap().sequence, 1);
+    assert_eq!(server.stream(&EVENTS_STREAM).unwrap().messages, 1);
+}
+
 #[tokio::test]
 async fn a_reload_loses_nothing_and_doubles_nothing_here_too() {
     let server = Server::new();
