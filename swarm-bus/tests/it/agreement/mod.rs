@@ -186,6 +186,47 @@ fn what_is_not_the_protocol_ends_as_with_a_real_server() {
 }
 
 #[test]
+fn readers_that_wait_take_turns_as_with_a_real_server() {
+    let Some(worlds) = Worlds::new("agreement::turns") else {
+        return;
+    };
+    worlds.runtime.block_on(async {
+        let (_server, mut clients) = worlds.clients().await;
+        let ask = |subject: &str, body: serde_json::Value| Step::Ask {
+            subject: format!("$JS.API.{subject}"),
+            body: Some(body),
+        };
+        let stream = json!({"name": "ONE", "subjects": ["one.>"]});
+        let consumer = json!({"stream_name": "ONE", "config": {"durable_name": "C", "ack_policy": "explicit"}});
+        let pull = |body| ask("CONSUMER.MSG.NEXT.ONE.C", body);
+        let store = || Step::Store {
+            subject: "one.a",
+            headers: Vec::new(),
+        };
+        let steps = [
+            (0, ask("STREAM.CREATE.ONE", stream)),
+            (0, ask("CONSUMER.DURABLE.CREATE.ONE.C", consumer)),
+            (0, pull(json!({"batch": 3}))),
+            (1, pull(json!({"batch": 3, "max_bytes": 120}))),
+            (0, store()),
+            (0, store()),
+            (0, store()),
+            (0, store()),
+            (1, pull(json!({"batch": 2}))),
+            (0, store()),
+            (0, store()),
+            (0, store()),
+            (0, ask("CONSUMER.INFO.ONE.C", json!({}))),
+        ];
+        for (number, (client, step)) in steps.iter().enumerate() {
+            step.take(&mut clients[*client]).await;
+            let [ours, real] = settle(&mut clients).await;
+            assert_eq!(ours, real, "after step {number}: {step:?}");
+        }
+    });
+}
+
+#[test]
 fn what_falls_due_comes_as_from_a_real_server() {
     let Some(worlds) = Worlds::new("agreement::due") else {
         return;
