@@ -40,7 +40,8 @@
 //! - `client` (default): the client, on Tokio and rustls. Without it the crate is pure: topics,
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
-//! - `testing`: entry points for fuzzing, outside semver.
+//! - `testing`: a server in the process for tests of programs that use the client, and entry points
+//!   for fuzzing; outside semver.
 //!
 //! # Example
 //! ```

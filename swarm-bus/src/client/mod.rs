@@ -49,6 +49,8 @@ pub use error::{
     ReloadError, RequestError, SubscribeError,
 };
 pub use many::{ManyBounds, ManyEnd, Replies};
+#[cfg(feature = "testing")]
+pub(crate) use options::Connector;
 pub use options::{Options, ParseServerAddrError, ServerAddr};
 pub use publish::{Flushed, Outgoing, Queued, Stored};
 pub use serve::{Request, Requests, Responder};

@@ -81,6 +81,23 @@ impl fmt::Display for ServerAddr {
     }
 }
 
+/// By which way a client reaches its servers.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// TCP and TLS.
+    Tls(Arc<rustls::ClientConfig>),
+    /// A server in this process; not there outside of tests.
+    #[cfg(feature = "testing")]
+    InProcess(Arc<dyn Connector>),
+}
+
+/// Where connections to a server in this process come from.
+#[cfg(feature = "testing")]
+pub(crate) trait Connector: Send + Sync {
+    /// Opens a connection.
+    fn connect(&self) -> std::io::Result<tokio::io::DuplexStream>;
+}
+
 /// How a [`Client`](super::Client) connects.
 ///
 /// # Defaults
@@ -96,7 +113,7 @@ pub struct Options {
     pub name: String,
     /// Where to connect: each in turn, and no others, whatever a server advertises.
     pub servers: Vec<ServerAddr>,
-    pub(super) tls: Arc<rustls::ClientConfig>,
+    pub(super) way: Way,
     /// How long one attempt may take: name resolution, TCP, TLS and greeting together.
     pub connect_timeout: Duration,
     /// How long an operation waits that is given no time of its own.
@@ -132,11 +149,25 @@ impl Options {
     #[must_use]
     pub fn new(node: Token, servers: Vec<ServerAddr>, mut tls: rustls::ClientConfig) -> Self {
         tls.resumption = rustls::client::Resumption::disabled();
+        Self::by(node, servers, Way::Tls(Arc::new(tls)))
+    }
+
+    /// Describes a client of a server in this process.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_process(node: Token, connector: Arc<dyn Connector>) -> Self {
+        let server = ServerAddr {
+            host: "in-process".to_owned(),
+            port: 4222,
+        };
+        Self::by(node, vec![server], Way::InProcess(connector))
+    }
+
+    fn by(node: Token, servers: Vec<ServerAddr>, way: Way) -> Self {
         Self {
             name: node.to_string(),
             node,
             servers,
-            tls: Arc::new(tls),
+            way,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(100),

@@ -1,17 +1,30 @@
 //! From an address to a greeted connection.
 
+use crate::client::options::Way;
 use crate::client::{LinkError, Options, ServerAddr, ServerInfo};
 use crate::wire::encode::{self, Connect};
 use crate::wire::{Complaint, Decoder, Info, ProtocolError, ServerOp};
 use bytes::BytesMut;
 use std::io;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+#[cfg(not(feature = "testing"))]
+type Stream = TlsStream<TcpStream>;
+/// A server in this process is reached without TLS.
+#[cfg(feature = "testing")]
+type Stream = Box<dyn Duplex>;
+
+#[cfg(feature = "testing")]
+pub(crate) trait Duplex: AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+#[cfg(feature = "testing")]
+impl<S: AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for S {}
+
 /// A connection that the server has accepted.
 pub(crate) struct Dialed {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: Stream,
     pub(crate) server: ServerInfo,
     pub(crate) received: BytesMut,
     pub(crate) decoder: Decoder,
@@ -30,22 +43,38 @@ pub(crate) async fn dial(server: &ServerAddr, options: &Options) -> Result<Diale
 }
 
 async fn attempt(server: &ServerAddr, options: &Options) -> Result<Dialed, LinkError> {
-    let mut tcp = tcp(server).await?;
     let mut decoder = Decoder::new(options.max_message);
     let mut received = BytesMut::new();
-    let info = greeting(server, &mut tcp, &mut decoder, &mut received).await?;
-    if !info.tls_required && !info.tls_available {
-        return Err(LinkError::NoTls {
-            server: server.clone(),
-        });
-    }
-    // Nobody vouches for what was sent before TLS: what follows the greeting there must not be
-    // taken for something that was sent inside. The greeting itself only says how much the server
-    // can, and is at worst believed too little or too much.
-    if !received.is_empty() {
-        return Err(protocol(server, ProtocolError::BeforeTls));
-    }
-    let mut stream = tls(server, tcp, options).await?;
+    let (info, mut stream) = match &options.way {
+        Way::Tls(config) => {
+            let mut tcp = tcp(server).await?;
+            let info = greeting(server, &mut tcp, &mut decoder, &mut received).await?;
+            if !info.tls_required && !info.tls_available {
+                return Err(LinkError::NoTls {
+                    server: server.clone(),
+                });
+            }
+            // Nobody vouches for what was sent before TLS: what follows the greeting there must not
+            // be taken for something that was sent inside. The greeting itself only says how much
+            // the server can, and is at worst believed too little or too much.
+            if !received.is_empty() {
+                return Err(protocol(server, ProtocolError::BeforeTls));
+            }
+            let stream = tls(server, tcp, config).await?;
+            #[cfg(feature = "testing")]
+            let stream: Stream = Box::new(stream);
+            (info, stream)
+        }
+        #[cfg(feature = "testing")]
+        Way::InProcess(connector) => {
+            let mut stream = connector.connect().map_err(|source| LinkError::Tcp {
+                server: server.clone(),
+                source,
+            })?;
+            let info = greeting(server, &mut stream, &mut decoder, &mut received).await?;
+            (info, Box::new(stream) as Stream)
+        }
+    };
 
     let mut hello = BytesMut::new();
     encode::connect(&mut hello, &Connect::new(&options.name));
@@ -115,11 +144,11 @@ async fn tcp(server: &ServerAddr) -> Result<TcpStream, LinkError> {
 
 async fn greeting(
     server: &ServerAddr,
-    tcp: &mut TcpStream,
+    from: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
     received: &mut BytesMut,
 ) -> Result<Info, LinkError> {
-    match next(server, tcp, decoder, received).await? {
+    match next(server, from, decoder, received).await? {
         ServerOp::Info(info) => Ok(*info),
         ServerOp::Err(Complaint::Other { text } | Complaint::Unauthorized { text }) => {
             Err(LinkError::ClosedByServer {
@@ -137,11 +166,11 @@ async fn greeting(
 async fn tls(
     server: &ServerAddr,
     tcp: TcpStream,
-    options: &Options,
+    config: &Arc<rustls::ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, LinkError> {
     let name = rustls::pki_types::ServerName::try_from(server.host().to_owned())
         .expect("an address is parsed only with a host that TLS can name");
-    tokio_rustls::TlsConnector::from(options.tls.clone())
+    tokio_rustls::TlsConnector::from(Arc::clone(config))
         .connect(name, tcp)
         .await
         .map_err(|source| tls_error(server, source))

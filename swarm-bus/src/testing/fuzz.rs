@@ -1,10 +1,12 @@
 //! Entry points for fuzzing; outside semver.
 
+use super::core::{Core, Limits};
 #[cfg(feature = "derive")]
 use crate::Topic as _;
 use crate::wire::{Decoder, ServerOp};
 use crate::{Pattern, Subject, Token, monitor};
 use bytes::BytesMut;
+use std::time::Duration;
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.
 ///
@@ -96,4 +98,59 @@ fn read(data: &[u8], piece: usize) -> (Vec<ServerOp>, bool) {
         }
     }
     (ops, false)
+}
+
+/// Reads bytes as a client's side of the protocol, at once and in pieces whose lengths the first
+/// byte gives, which must come to the same; what the server says must be the protocol.
+///
+/// # Panics
+/// When it matters where the bytes are cut, or the server says what no client understands.
+pub fn fuzz_server(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else {
+        return;
+    };
+    let whole = served(data, data.len().max(1));
+    let pieces = served(data, usize::from(*first % 16) + 1);
+    assert_eq!(whole, pieces);
+    // The other client numbers its subscriptions as it likes, which ours would not understand.
+    let [_, listener] = whole;
+    let mut decoder = Decoder::new(1 << 24);
+    let mut said = BytesMut::from(&listener[..]);
+    while let Some(op) = decoder
+        .decode(&mut said)
+        .expect("the server speaks the protocol")
+    {
+        drop(op);
+    }
+    assert!(said.is_empty(), "an operation is cut off");
+}
+
+/// Returns what a server says to a client that sends this, and to one that listens to everything.
+fn served(data: &[u8], piece: usize) -> [Vec<u8>; 2] {
+    let mut core = Core::new(Limits::default());
+    let all = || crate::permissions::Permissions {
+        publish_allow: Vec::new(),
+        publish_deny: vec!["denied.>".into()],
+        subscribe_allow: Vec::new(),
+        subscribe_deny: vec!["denied.>".into()],
+        allow_responses: None,
+    };
+    core.admit("client", all());
+    core.admit("listener", all());
+    let start = Duration::from_secs(1_700_000_000);
+    let listener = core.handle_connect("listener", start);
+    core.handle_bytes(
+        listener,
+        b"CONNECT {\"headers\":true}\r\nSUB > 1\r\n",
+        start,
+    );
+    let client = core.handle_connect("client", start);
+    for piece in data.chunks(piece) {
+        core.handle_bytes(client, piece, start);
+    }
+    core.handle_timeout(start + Duration::from_secs(3600));
+    [client, listener].map(|id| {
+        let output = core.take_output(id);
+        output.map_or_else(Vec::new, |output| output.bytes.to_vec())
+    })
 }
