@@ -40,6 +40,7 @@
 //! - `client` (default): the client, on Tokio and rustls. Without it the crate is pure: topics,
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
+//! - `msgpack`, `cbor`: payloads in these encodings; see [`codec`].
 //! - `testing`: entry points for fuzzing, outside semver.
 //!
 //! # Example
@@ -94,6 +95,10 @@ pub mod testing;
 )]
 mod wire;
 
+#[cfg(feature = "cbor")]
+pub use codec::Cbor;
+#[cfg(feature = "msgpack")]
+pub use codec::MessagePack;
 pub use codec::{Codec, Json, Raw};
 pub use envelope::{Headers, MessageId};
 pub use metric::{Metric, MetricKind};

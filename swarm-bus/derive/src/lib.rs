@@ -23,7 +23,8 @@ use proc_macro::TokenStream;
 /// `swarm_bus::Parameter`, and each field stands at one place. After the template:
 ///
 /// - `payload = Type` what a message carries; required
-/// - `codec = Type` how it becomes bytes; `Json` if not given
+/// - `codec = Type` how it becomes bytes: `Raw`, `MessagePack`, `Cbor` or another `Codec`; `Json` if
+///   not given
 /// - `reply = Type` makes the topic a `Call` that is answered with this
 /// - `reply_codec = Type` how the answer becomes bytes; `Json` if not given
 /// - `delivery = live` or `stored`; `live` if not given

@@ -22,7 +22,7 @@ impl Client {
         within: Duration,
     ) -> Result<C::Reply, RequestError> {
         let mut headers = Headers::new();
-        let payload = C::Codec::encode(payload).map_err(PublishError::from)?;
+        let payload = C::Codec::seal(payload, &mut headers).map_err(PublishError::from)?;
         let id = self.core.ids.next();
         headers.set(ID, id.as_str()).map_err(PublishError::from)?;
         if C::SCHEMA != 1 {
@@ -36,7 +36,13 @@ impl Client {
         if let Some(fault) = fault(&answer) {
             return Err(RequestError::Fault(fault));
         }
-        Ok(C::ReplyCodec::decode(&answer.payload)?)
+        if let Some(found) = answer.headers.schema().filter(|found| *found > C::SCHEMA) {
+            return Err(RequestError::Schema {
+                found,
+                known: C::SCHEMA,
+            });
+        }
+        Ok(C::ReplyCodec::open(&answer.headers, &answer.payload)?)
     }
 
     /// Asks in bytes.

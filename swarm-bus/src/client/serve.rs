@@ -7,7 +7,7 @@ use super::subscribe::Inbox;
 use super::subscriptions::Incoming;
 use super::{Client, Fault, Message, PublishError, ReceiveError, SubscribeError};
 use crate::codec::Codec;
-use crate::envelope::{FAULT, FAULT_CODE};
+use crate::envelope::{FAULT, FAULT_CODE, SCHEMA};
 use crate::topic::Filter;
 use crate::wire::encode;
 use crate::{Call, Headers, Token};
@@ -150,8 +150,12 @@ impl<C: Call> Responder<C> {
     /// # Errors
     /// [`PublishError`] when the answer could not be sent.
     pub fn respond(self, reply: &C::Reply) -> Result<(), PublishError> {
-        let payload = C::ReplyCodec::encode(reply)?;
-        self.send(&Headers::new(), &payload)
+        let mut headers = Headers::new();
+        if C::SCHEMA != 1 {
+            headers.set(SCHEMA, &C::SCHEMA.to_string())?;
+        }
+        let payload = C::ReplyCodec::seal(reply, &mut headers)?;
+        self.send(&headers, &payload)
     }
 
     /// Answers with an error.

@@ -51,7 +51,7 @@ impl<T: Topic> Message<T> {
                 known: T::SCHEMA,
             });
         }
-        match T::Codec::decode(&delivery.payload) {
+        match T::Codec::open(&delivery.headers, &delivery.payload) {
             Ok(payload) => Ok(Self {
                 topic,
                 payload,
