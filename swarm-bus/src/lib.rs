@@ -41,6 +41,7 @@
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
 //! - `msgpack`, `cbor`: payloads in these encodings; see [`codec`].
+//! - `schema`: JSON Schemas of payloads in the [`catalogue`].
 //! - `testing`: entry points for fuzzing, outside semver.
 //!
 //! # Example
@@ -69,6 +70,7 @@
 
 extern crate self as swarm_bus;
 
+pub mod catalogue;
 pub mod codec;
 pub mod envelope;
 mod metric;
@@ -110,6 +112,7 @@ pub use topic::{Call, Delivery, Filter, Parameter, ParseTopicError, Template, To
 /// What the code written by `derive(Topic)` calls.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::catalogue::probe::*;
     use crate::{Parameter, ParseTopicError, Token};
 
     /// Takes the next value and reads it as the parameter `name`.

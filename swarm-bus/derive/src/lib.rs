@@ -6,12 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod attribute;
+mod doc;
 mod expand;
 mod template;
 
 use proc_macro::TokenStream;
 
-/// Derives `swarm_bus::Topic`, and `swarm_bus::Call` where a reply is named.
+/// Derives `swarm_bus::Topic` and `swarm_bus::catalogue::Described`, and `swarm_bus::Call` where a reply is named.
 ///
 /// ```text
 /// #[derive(Topic)]

@@ -1,6 +1,6 @@
 //! Rules by role, and what follows from them for one node.
 
-use super::{AllowResponses, Permissions, inbox, reduce};
+use super::{AllowResponses, Direction, Permissions, Reason, reduce};
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -81,6 +81,40 @@ pub enum Scope {
     All,
 }
 
+impl Right {
+    /// Returns the name: `publish`, `subscribe`, `serve`, `consume`, `read_last`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Serve => "serve",
+            Self::Consume(_) => "consume",
+            Self::ReadLast(_) => "read_last",
+        }
+    }
+
+    /// Returns the stream that it is about, if it is about one.
+    #[must_use]
+    pub const fn stream(&self) -> Option<&Token> {
+        match self {
+            Self::Consume(stream) | Self::ReadLast(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Scope {
+    /// Returns the name: `own`, `all`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A right of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -102,13 +136,55 @@ impl Rule {
         }
     }
 
-    fn pattern(&self, node: &Token) -> Pattern {
+    /// Returns whose right it is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns the right.
+    #[must_use]
+    pub fn right(&self) -> &Right {
+        &self.right
+    }
+
+    /// Returns the subjects that it is about.
+    #[must_use]
+    pub fn template(&self) -> Template {
+        self.template
+    }
+
+    /// Returns of whose subjects it speaks.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub(super) fn pattern(&self, node: &Token) -> Pattern {
         let values: Vec<_> = self
             .template
             .names()
             .map(|name| (self.scope == Scope::Own && name == "node").then_some(node))
             .collect();
         self.template.pattern(&values)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} may ", self.role)?;
+        match &self.right {
+            Right::Publish => f.write_str("publish ")?,
+            Right::Subscribe => f.write_str("subscribe to ")?,
+            Right::Serve => f.write_str("serve ")?,
+            Right::Consume(stream) => write!(f, "consume from {stream} ")?,
+            Right::ReadLast(stream) => write!(f, "read the last in {stream} of ")?,
+        }
+        let whose = match self.scope {
+            Scope::Own => "its own",
+            Scope::All => "all",
+        };
+        write!(f, "{whose} {}", self.template)
     }
 }
 
@@ -140,43 +216,33 @@ impl Policy {
         self
     }
 
+    /// Returns the rules in the order in which they were added.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
     /// Returns what a node with these roles may do: the least that the rules need.
     #[must_use]
     pub fn permissions(&self, node: &Token, roles: &[Role]) -> Permissions {
-        let mut publish = Vec::new();
-        let mut subscribe = vec![inbox(node)];
-        let mut serves = false;
-        for rule in self.rules.iter().filter(|rule| roles.contains(&rule.role)) {
-            let pattern = rule.pattern(node);
-            match &rule.right {
-                Right::Publish => publish.push(pattern),
-                Right::Subscribe => subscribe.push(pattern),
-                Right::Serve => {
-                    subscribe.push(pattern);
-                    serves = true;
-                }
-                Right::Consume(stream) => publish.extend([
-                    Pattern::from_checked(format!("$JS.API.CONSUMER.INFO.{stream}.{node}")),
-                    Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
-                    Pattern::from_checked(format!("$JS.ACK.{stream}.{node}.>")),
-                ]),
-                Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
-                    "$JS.API.DIRECT.GET.{stream}.{pattern}"
-                ))),
-            }
-        }
-        if self.stream_keepers.iter().any(|role| roles.contains(role)) {
-            publish.push(Pattern::from_static("$JS.API.>"));
-            publish.push(Pattern::from_static("$JS.ACK.>"));
-        }
-        let publish_allow = reduce(publish);
+        let grants = self.grants(node, roles);
+        let patterns = |direction| {
+            grants
+                .iter()
+                .filter(|grant| grant.direction == direction)
+                .map(|grant| grant.pattern.clone())
+                .collect()
+        };
+        let serves = grants
+            .iter()
+            .any(|grant| matches!(&grant.reason, Reason::Rule(rule) if rule.right == Right::Serve));
+        let publish_allow = reduce(patterns(Direction::Publish));
         Permissions {
             publish_deny: match publish_allow.as_slice() {
                 [] => vec![Pattern::ALL.to_string()],
                 _ => Vec::new(),
             },
             publish_allow,
-            subscribe_allow: reduce(subscribe),
+            subscribe_allow: reduce(patterns(Direction::Subscribe)),
             subscribe_deny: Vec::new(),
             allow_responses: serves.then(AllowResponses::default),
         }

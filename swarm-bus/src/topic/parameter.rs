@@ -6,6 +6,9 @@ use crate::subject::Token;
 ///
 /// The law: `from_token(&value.to_token()) == Some(value)`.
 pub trait Parameter: Sized {
+    /// What it is, for people: `token`, `u16`.
+    const KIND: &'static str = "token";
+
     /// Writes the value as a token.
     fn to_token(&self) -> Token;
 
@@ -26,6 +29,8 @@ impl Parameter for Token {
 macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Parameter for $integer {
+            const KIND: &'static str = stringify!($integer);
+
             fn to_token(&self) -> Token {
                 Token::parse(&self.to_string()).expect("decimal digits are a token")
             }

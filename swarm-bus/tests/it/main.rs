@@ -1,6 +1,8 @@
 //! The bus against a real server, with real certificates.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+#[cfg(all(feature = "msgpack", feature = "schema"))]
+mod catalogue;
 #[cfg(all(feature = "cbor", feature = "msgpack"))]
 mod codec;
 mod corpus;
