@@ -161,6 +161,8 @@ mod tests {
             publish,
             ["edge may consume from SWARM_EVENTS all swarm.events.node.{node}"]
         );
+        let (_, subscribe) = explain("swarm.trust.bundle");
+        assert_eq!(subscribe, ["edge may subscribe to swarm.trust.bundle"]);
         let (_, subscribe) = explain("_INBOX_n1.x");
         assert_eq!(subscribe, ["every node reads its own inbox"]);
     }

@@ -180,11 +180,12 @@ impl fmt::Display for Rule {
             Right::Consume(stream) => write!(f, "consume from {stream} ")?,
             Right::ReadLast(stream) => write!(f, "read the last in {stream} of ")?,
         }
-        let whose = match self.scope {
-            Scope::Own => "its own",
-            Scope::All => "all",
-        };
-        write!(f, "{whose} {}", self.template)
+        match (self.scope, self.template.names().next()) {
+            (_, None) => {}
+            (Scope::Own, _) => f.write_str("its own ")?,
+            (Scope::All, _) => f.write_str("all ")?,
+        }
+        write!(f, "{}", self.template)
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) use complaint::Complaint;
 pub(crate) use decode::Decoder;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;
+#[cfg(feature = "client")]
+pub(crate) use decode::parse_headers;
 pub(crate) use info::Info;
 
 use crate::Headers;
