@@ -22,8 +22,9 @@
 //! [`Policy`](permissions::Policy) says which role may do what with which topic, and gives each node
 //! its [`Permissions`](permissions::Permissions). A [`Client`](client::Client) connects as a node,
 //! with a certificate that the server maps to the user, and stays connected: through outages,
-//! silent lines, server restarts and the renewal of its certificate. [`topics`] are those of the
-//! mesh that this crate was made for; they are also a worked example.
+//! silent lines, server restarts and the renewal of its certificate. A
+//! [`Catalogue`](catalogue::Catalogue) shows the topics to people and programs. [`topics`] are
+//! those of the mesh that this crate was made for; they are also a worked example.
 //!
 //! # Invariants
 //! - **No injection.** A [`Token`] holds no `.`, `*`, `>`, space or control character; subjects and

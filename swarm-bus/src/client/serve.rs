@@ -136,8 +136,12 @@ impl<C: Call> Requests<C> {
             Ok(message) => Ok(Request { message, responder }),
             Err(error) => {
                 self.inbox.note_undecodable();
+                let mut reason = error.to_string();
+                if let Some(source) = std::error::Error::source(&error) {
+                    reason = format!("{reason}: {source}");
+                }
                 // The asker may be gone; the error says what matters here.
-                let _ = responder.fail(&Fault::new(400, error.to_string()));
+                let _ = responder.fail(&Fault::new(400, reason));
                 Err(error)
             }
         }

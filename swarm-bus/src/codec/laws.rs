@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+#[cfg(any(feature = "cbor", feature = "msgpack"))]
 use std::net::SocketAddr;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,7 @@ enum Shape {
 }
 
 /// As the mesh's own events are.
+#[cfg(any(feature = "cbor", feature = "msgpack"))]
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
 enum Tagged {
@@ -222,4 +224,20 @@ fn message_pack_is_what_its_specification_shows() {
         <MessagePack as Codec<Value>>::decode(&bytes).unwrap(),
         value
     );
+}
+
+/// What the documentation of `Cbor` warns of: an error at the receiver, not another value.
+#[cfg(feature = "cbor")]
+#[test]
+fn cbor_does_not_read_a_compact_form_back_from_a_tagged_enum() {
+    let address: SocketAddr = "192.0.2.1:7".parse().unwrap();
+    let bytes = <Cbor as Codec<SocketAddr>>::encode(&address).unwrap();
+    assert_eq!(
+        <Cbor as Codec<SocketAddr>>::decode(&bytes).unwrap(),
+        address
+    );
+    let value = Tagged::Seen { at: address };
+    let bytes = <Cbor as Codec<Tagged>>::encode(&value).unwrap();
+    let read = <Cbor as Codec<Tagged>>::decode(&bytes);
+    assert!(matches!(read, Err(DecodeError::Malformed(_))), "{read:?}");
 }

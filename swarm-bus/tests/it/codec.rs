@@ -72,6 +72,12 @@ struct MeasureForJson {
     node: Token,
 }
 
+#[derive(Topic, Debug)]
+#[topic("swarm.commands.{node}.measure", payload = Frame, reply = Frame)]
+struct MeasureInJson {
+    node: Token,
+}
+
 #[tokio::test]
 async fn what_is_not_json_says_so_and_is_taken_for_nothing_else() {
     let Some(rig) = Rig::start("codec::publish", &[("hub", Role::Hub)]) else {
@@ -164,6 +170,19 @@ async fn a_request_and_its_answer_have_codecs_of_their_own() {
         refused,
         Err(RequestError::Decode(DecodeError::OtherEncoding { .. }))
     ));
+    // So is a question in another encoding, and the asker hears why.
+    let refused = hub
+        .request(&MeasureInJson { node: node() }, &frame(), SOON)
+        .await;
+    let Err(RequestError::Fault(fault)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        fault
+            .description
+            .ends_with("the payload is `application/json`, expected is `application/cbor`"),
+        "{fault}"
+    );
     // A newer request is refused with both numbers.
     let refused = hub
         .request(&NewerMeasure { node: node() }, &frame(), SOON)
