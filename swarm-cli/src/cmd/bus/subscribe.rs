@@ -105,12 +105,16 @@ async fn hear<T: Topic>(
     let messages = client
         .subscribe(filter)
         .map_err(SubscribeError::into_failure)?;
-    if let Err(error) = messages.barrier().await {
-        tracing::info!(
-            error = &error as &dyn std::error::Error,
-            "this node does not hear a topic"
-        );
-        return Ok(None);
+    match messages.barrier().await {
+        Ok(()) => {}
+        Err(error @ SubscribeError::Denied { .. }) => {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "this node does not hear a topic"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into_failure()),
     }
     let pattern = pattern.clone();
     let heard = messages.filter_map(move |item| {
