@@ -5,7 +5,8 @@ use swarm_bus::client::{Fault, ReceiveError, RequestError};
 use swarm_bus::codec::DecodeError;
 use swarm_bus::envelope::CONTENT_TYPE;
 use swarm_bus::permissions::Role;
-use swarm_bus::{Cbor, MessagePack, Raw, Token, Topic};
+use swarm_bus::topics::{EVENTS_STREAM, NodeEvents, mesh_streams};
+use swarm_bus::{Cbor, MessagePack, Pattern, Raw, Token, Topic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Frame {
@@ -140,6 +141,46 @@ async fn what_is_not_json_says_so_and_is_taken_for_nothing_else() {
         refused,
         Err(ReceiveError::Undecodable {
             source: DecodeError::Malformed(_),
+            ..
+        })
+    ));
+}
+
+#[derive(Topic, Debug)]
+#[topic(
+    "swarm.events.node.{node}",
+    payload = Frame,
+    codec = Cbor,
+    delivery = stored,
+    schema = 2
+)]
+struct StoredFrame {
+    node: Token,
+}
+
+#[tokio::test]
+async fn a_stream_keeps_the_encoding_and_the_version() {
+    let Some(rig) = Rig::start("codec::stream", &[("hub", Role::Hub)]) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let topic = StoredFrame { node: token("hub") };
+    let stored = hub.publish_stored(&topic, &frame()).await.unwrap();
+    let kept = hub
+        .stream_message(&EVENTS_STREAM, stored.sequence, &Pattern::ALL)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.read::<StoredFrame>().unwrap().payload, frame());
+    // The version is looked at first: nothing else is known of a newer format.
+    assert!(matches!(
+        kept.read::<NodeEvents>(),
+        Err(ReceiveError::Schema {
+            found: 2,
+            known: 1,
             ..
         })
     ));
