@@ -6,6 +6,8 @@ use std::fmt;
 pub const ID: &str = "Nats-Msg-Id";
 /// The header that carries [`Topic::SCHEMA`](crate::Topic::SCHEMA).
 pub const SCHEMA: &str = "Swarm-Schema";
+/// The header that names the encoding of the payload; without it, it is JSON. See [`codec`](crate::codec).
+pub const CONTENT_TYPE: &str = "Content-Type";
 /// The header of an answer that is an error: its number, as NATS services write it.
 pub const FAULT_CODE: &str = "Nats-Service-Error-Code";
 /// The header of an answer that is an error: its text, as NATS services write it.
@@ -102,10 +104,12 @@ impl Headers {
         self.get(ID)
     }
 
-    /// Returns the schema version of the payload, where the publisher gave one.
+    /// Returns the schema version of the payload, where the publisher gave one. What cannot be read
+    /// as a version counts as the newest: it is of no format that is known here.
     #[must_use]
     pub fn schema(&self) -> Option<u16> {
-        self.get(SCHEMA)?.parse().ok()
+        self.get(SCHEMA)
+            .map(|text| text.parse().unwrap_or(u16::MAX))
     }
 }
 
@@ -165,6 +169,16 @@ mod tests {
         assert!(headers.append("", "1").is_err());
         assert!(headers.append("A b", "1").is_err());
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_version_that_cannot_be_read_is_newer_than_all() {
+        for (text, version) in [("3", 3), ("70000", u16::MAX), ("two", u16::MAX)] {
+            let mut headers = Headers::new();
+            headers.set(SCHEMA, text).unwrap();
+            assert_eq!(headers.schema(), Some(version), "{text}");
+        }
+        assert_eq!(Headers::new().schema(), None);
     }
 
     #[test]

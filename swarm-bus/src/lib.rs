@@ -22,8 +22,9 @@
 //! [`Policy`](permissions::Policy) says which role may do what with which topic, and gives each node
 //! its [`Permissions`](permissions::Permissions). A [`Client`](client::Client) connects as a node,
 //! with a certificate that the server maps to the user, and stays connected: through outages,
-//! silent lines, server restarts and the renewal of its certificate. [`topics`] are those of the
-//! mesh that this crate was made for; they are also a worked example.
+//! silent lines, server restarts and the renewal of its certificate. A
+//! [`Catalogue`](catalogue::Catalogue) shows the topics to people and programs. [`topics`] are
+//! those of the mesh that this crate was made for; they are also a worked example.
 //!
 //! # Invariants
 //! - **No injection.** A [`Token`] holds no `.`, `*`, `>`, space or control character; subjects and
@@ -40,6 +41,8 @@
 //! - `client` (default): the client, on Tokio and rustls. Without it the crate is pure: topics,
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
+//! - `msgpack`, `cbor`: payloads in these encodings; see [`codec`].
+//! - `schema`: JSON Schemas of payloads in the [`catalogue`].
 //! - `testing`: a server in the process for tests of programs that use the client, and entry points
 //!   for fuzzing; outside semver.
 //!
@@ -69,6 +72,7 @@
 
 extern crate self as swarm_bus;
 
+pub mod catalogue;
 pub mod codec;
 #[cfg(feature = "derive")]
 pub mod dead_letter;
@@ -98,6 +102,10 @@ pub mod testing;
 )]
 mod wire;
 
+#[cfg(feature = "cbor")]
+pub use codec::Cbor;
+#[cfg(feature = "msgpack")]
+pub use codec::MessagePack;
 pub use codec::{Codec, Json, Raw};
 pub use envelope::{Headers, MessageId};
 pub use metric::{Metric, MetricKind};

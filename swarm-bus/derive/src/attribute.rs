@@ -37,7 +37,12 @@ impl Topic {
 
 impl Parse for Topic {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let template: LitStr = input.parse()?;
+        let template: LitStr = input.parse().map_err(|error| {
+            Error::new(
+                error.span(),
+                "expected the template first: `\"subject.{place}\"`",
+            )
+        })?;
         let mut payload = None;
         let mut topic = Self {
             payload: syn::parse_quote!(()),
@@ -60,7 +65,9 @@ impl Parse for Topic {
             if seen.contains(&key) {
                 return Err(Error::new(key.span(), format!("`{key}` is given twice")));
             }
-            input.parse::<Token![=]>()?;
+            input.parse::<Token![=]>().map_err(|_| {
+                Error::new(key.span(), format!("`{key}` needs a value: `{key} = …`"))
+            })?;
             match key.to_string().as_str() {
                 "payload" => payload = Some(input.parse()?),
                 "codec" => topic.codec = Some(input.parse()?),
@@ -68,7 +75,9 @@ impl Parse for Topic {
                 "reply_codec" => topic.reply_codec = Some(input.parse()?),
                 "schema" => {
                     let version: LitInt = input.parse()?;
-                    version.base10_parse::<u16>()?;
+                    version.base10_parse::<u16>().map_err(|_| {
+                        Error::new(version.span(), "a schema version is a number up to 65535")
+                    })?;
                     topic.schema = Some(version);
                 }
                 "verify" => topic.verify = Some(input.parse()?),

@@ -1,6 +1,6 @@
 //! The implementation that the derive writes.
 
-use crate::{attribute, template};
+use crate::{attribute, doc, template};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Result};
@@ -70,6 +70,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             }
         }
     });
+    let described = described(input, &topic, &fields, &home);
     let filter = (count > 0).then(|| {
         let visibility = &input.vis;
         quote! {
@@ -132,8 +133,43 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             #verify
         }
         #call
+        #described
         #filter
     })
+}
+
+/// What the catalogue of topics asks.
+fn described(
+    input: &DeriveInput,
+    topic: &attribute::Topic,
+    fields: &[&Field],
+    home: &TokenStream,
+) -> TokenStream {
+    let (name, payload) = (&input.ident, &topic.payload);
+    let doc = doc::text(&input.attrs);
+    let source = |of: &syn::Type| quote!((&#home::__private::Probe::<#of>::NEW).schema_source());
+    let payload = source(payload);
+    let places = fields.iter().map(|field| {
+        let (ident, of, doc) = (&field.ident, &field.ty, doc::text(&field.attrs));
+        quote!(.place::<#of>(::core::stringify!(#ident), #doc))
+    });
+    let reply = topic.reply.as_ref().map(|reply| {
+        let reply = source(reply);
+        quote!(.reply::<Self>(#reply))
+    });
+    quote! {
+        #[automatically_derived]
+        impl #home::catalogue::Described for #name {
+            fn describe() -> #home::catalogue::Description {
+                #[allow(unused_imports)]
+                use #home::__private::{WithSchema as _, WithoutSchema as _};
+                #home::catalogue::Description::new::<Self>(::core::stringify!(#name), #payload)
+                    .doc(#doc)
+                    #(#places)*
+                    #reply
+            }
+        }
+    }
 }
 
 fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {

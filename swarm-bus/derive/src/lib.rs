@@ -6,12 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod attribute;
+mod doc;
 mod expand;
 mod template;
 
 use proc_macro::TokenStream;
 
-/// Derives `swarm_bus::Topic`, and `swarm_bus::Call` where a reply is named.
+/// Derives `swarm_bus::Topic` and `swarm_bus::catalogue::Described`, and `swarm_bus::Call` where a reply is named.
 ///
 /// ```text
 /// #[derive(Topic)]
@@ -23,7 +24,8 @@ use proc_macro::TokenStream;
 /// `swarm_bus::Parameter`, and each field stands at one place. After the template:
 ///
 /// - `payload = Type` what a message carries; required
-/// - `codec = Type` how it becomes bytes; `Json` if not given
+/// - `codec = Type` how it becomes bytes: `Raw`, `MessagePack`, `Cbor` or another `Codec`; `Json` if
+///   not given
 /// - `reply = Type` makes the topic a `Call` that is answered with this
 /// - `reply_codec = Type` how the answer becomes bytes; `Json` if not given
 /// - `delivery = live` or `stored`; `live` if not given

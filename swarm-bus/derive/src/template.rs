@@ -2,12 +2,23 @@
 
 use syn::{Error, LitStr, Result};
 
+/// `swarm_bus::Template::MAX_PARAMETERS` and `MAX_LENGTH`.
+const MAX_PLACES: usize = 8;
+const MAX_LENGTH: usize = 512;
+
 /// Returns the names of the places in order.
 ///
 /// `swarm_bus::Template::new` checks the same again at compile time; here it is for the sake of
 /// errors that point at the attribute and speak of the place.
 pub(crate) fn places(template: &LitStr) -> Result<Vec<String>> {
     let text = template.value();
+    if text.len() > MAX_LENGTH {
+        let length = text.len();
+        return Err(Error::new(
+            template.span(),
+            format!("the template has {length} bytes, {MAX_LENGTH} are allowed"),
+        ));
+    }
     let fail = |message: String| Err(Error::new(template.span(), message));
     let mut places: Vec<String> = Vec::new();
     for token in text.split('.') {
@@ -22,6 +33,9 @@ pub(crate) fn places(template: &LitStr) -> Result<Vec<String>> {
                 return fail(format!("`{{{name}}}` stands twice in the template"));
             }
             places.push(name.to_owned());
+            if places.len() > MAX_PLACES {
+                return fail(format!("more than {MAX_PLACES} places"));
+            }
             continue;
         }
         if token.contains(['{', '}']) {

@@ -305,6 +305,14 @@ pub enum RequestError {
     /// The answer is an error.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The answer's format is newer than this program.
+    #[error("the answer has schema {found}, known are up to {known}")]
+    Schema {
+        /// The version it bears.
+        found: u16,
+        /// The newest version known here.
+        known: u16,
+    },
     /// The answer cannot be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -3,9 +3,8 @@
 //! <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-47.md>
 
 use super::link::{Answer, ExpectedMany};
-use super::request::fault;
+use super::request::{fault, read};
 use super::{Client, Fault, PublishError, RequestError};
-use crate::codec::Codec;
 use crate::wire::Delivery;
 use crate::{Call, Headers};
 use bytes::Bytes;
@@ -313,13 +312,7 @@ impl<C: Call> Replies<C> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<C::Reply, RequestError>>> {
         let item = ready!(self.raw.poll_next(context));
-        Poll::Ready(item.map(|answer| {
-            let answer = answer?;
-            match fault(&answer) {
-                Some(fault) => Err(fault.into()),
-                None => Ok(C::ReplyCodec::decode(&answer.payload)?),
-            }
-        }))
+        Poll::Ready(item.map(|answer| read::<C>(&answer?)))
     }
 }
 

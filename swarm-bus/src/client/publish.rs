@@ -66,12 +66,13 @@ impl Client {
         if T::SCHEMA != 1 {
             headers.set(SCHEMA, &T::SCHEMA.to_string())?;
         }
+        let payload = T::Codec::seal(payload, &mut headers)?;
         Ok(Outgoing {
             client: self,
             subject: topic.subject(),
             headers,
             id: self.core.ids.next(),
-            payload: T::Codec::encode(payload)?,
+            payload,
             within: self.core.options.timeout,
             topic: std::marker::PhantomData,
         })

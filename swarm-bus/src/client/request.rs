@@ -25,10 +25,7 @@ impl Client {
         let answer = self
             .ask(topic.subject().as_str(), &headers, &payload, within)
             .await?;
-        if let Some(fault) = fault(&answer) {
-            return Err(RequestError::Fault(fault));
-        }
-        Ok(C::ReplyCodec::decode(&answer.payload)?)
+        read::<C>(&answer)
     }
 
     /// Writes what a request says.
@@ -41,7 +38,8 @@ impl Client {
         if C::SCHEMA != 1 {
             headers.set(SCHEMA, &C::SCHEMA.to_string())?;
         }
-        Ok((headers, C::Codec::encode(payload)?))
+        let payload = C::Codec::seal(payload, &mut headers)?;
+        Ok((headers, payload))
     }
 
     /// Asks in bytes.
@@ -77,6 +75,20 @@ impl Client {
 }
 
 /// Reads the error in the headers of an answer, if there is one.
+/// Reads an answer.
+pub(super) fn read<C: Call>(answer: &Delivery) -> Result<C::Reply, RequestError> {
+    if let Some(fault) = fault(answer) {
+        return Err(RequestError::Fault(fault));
+    }
+    if let Some(found) = answer.headers.schema().filter(|found| *found > C::SCHEMA) {
+        return Err(RequestError::Schema {
+            found,
+            known: C::SCHEMA,
+        });
+    }
+    Ok(C::ReplyCodec::open(&answer.headers, &answer.payload)?)
+}
+
 pub(super) fn fault(answer: &Delivery) -> Option<Fault> {
     let code = answer.headers.get(FAULT_CODE);
     let description = answer.headers.get(FAULT);

@@ -7,7 +7,7 @@ use super::subscribe::Inbox;
 use super::subscriptions::Incoming;
 use super::{Client, Fault, Message, PublishError, ReceiveError, SubscribeError};
 use crate::codec::Codec;
-use crate::envelope::{FAULT, FAULT_CODE};
+use crate::envelope::{FAULT, FAULT_CODE, SCHEMA};
 use crate::topic::Filter;
 use crate::wire::encode;
 use crate::{Call, Headers, Token};
@@ -197,12 +197,26 @@ impl<C: Call> Requests<C> {
             Ok(message) => Ok(Request { message, responder }),
             Err(error) => {
                 self.inbox.note_undecodable();
+                let mut reason = error.to_string();
+                if let Some(source) = std::error::Error::source(&error) {
+                    reason = format!("{reason}: {source}");
+                }
                 // The asker may be gone; the error says what matters here.
-                let _ = responder.fail(&Fault::new(400, error.to_string()));
+                let _ = responder.fail(&Fault::new(400, reason));
                 Err(error)
             }
         }
     }
+}
+
+/// Writes what an answer says.
+fn sealed<C: Call>(reply: &C::Reply) -> Result<(Headers, Bytes), PublishError> {
+    let mut headers = Headers::new();
+    if C::SCHEMA != 1 {
+        headers.set(SCHEMA, &C::SCHEMA.to_string())?;
+    }
+    let payload = C::ReplyCodec::seal(reply, &mut headers)?;
+    Ok((headers, payload))
 }
 
 impl<C: Call> Responder<C> {
@@ -211,8 +225,8 @@ impl<C: Call> Responder<C> {
     /// # Errors
     /// [`PublishError`] when the answer could not be sent.
     pub fn respond(self, reply: &C::Reply) -> Result<(), PublishError> {
-        let payload = C::ReplyCodec::encode(reply)?;
-        self.send(&Headers::new(), &payload)
+        let (headers, payload) = sealed::<C>(reply)?;
+        self.send(&headers, &payload)
     }
 
     /// Answers in part; more answers follow. The server permits as many as
@@ -221,8 +235,8 @@ impl<C: Call> Responder<C> {
     /// # Errors
     /// [`PublishError`] when the answer could not be sent.
     pub fn respond_part(&self, reply: &C::Reply) -> Result<(), PublishError> {
-        let payload = C::ReplyCodec::encode(reply)?;
-        self.send(&Headers::new(), &payload)
+        let (headers, payload) = sealed::<C>(reply)?;
+        self.send(&headers, &payload)
     }
 
     /// Says that all parts were sent, by the empty message that an asker may wait for

@@ -51,7 +51,7 @@ impl<T: Topic> Message<T> {
                 known: T::SCHEMA,
             });
         }
-        let payload = match T::Codec::decode(&delivery.payload) {
+        let payload = match T::Codec::open(&delivery.headers, &delivery.payload) {
             Ok(payload) => payload,
             Err(source) => {
                 return Err(ReceiveError::Undecodable {

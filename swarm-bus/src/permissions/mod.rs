@@ -12,10 +12,12 @@
 //! # }
 //! ```
 
+mod grants;
 #[cfg(feature = "derive")]
 mod mesh;
 mod policy;
 
+pub use grants::{Direction, Explanation, Grant, Reason};
 pub use policy::{Policy, Right, Role, Rule, Scope, UnknownRole};
 
 use crate::{Pattern, Token};

@@ -1,7 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
-use super::{AllowResponses, Permissions, inbox, reduce};
-use crate::service::{ServiceName, VERBS};
+use super::{AllowResponses, Direction, Permissions, Reason, reduce};
+use crate::service::ServiceName;
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -86,6 +86,46 @@ pub enum Scope {
     All,
 }
 
+impl Right {
+    /// Returns the name: `publish`, `subscribe`, `serve`, `provide`, `consume`, `read_last`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Serve => "serve",
+            Self::Provide(_) => "provide",
+            Self::Consume(_) => "consume",
+            Self::ReadLast(_) => "read_last",
+        }
+    }
+
+    /// Says whether whoever has it answers requests.
+    fn answers(&self) -> bool {
+        matches!(self, Self::Serve | Self::Provide(_))
+    }
+
+    /// Returns the stream that it is about, if it is about one.
+    #[must_use]
+    pub const fn stream(&self) -> Option<&Token> {
+        match self {
+            Self::Consume(stream) | Self::ReadLast(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Scope {
+    /// Returns the name: `own`, `all`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A right of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -107,7 +147,31 @@ impl Rule {
         }
     }
 
-    fn pattern(&self, node: &Token) -> Pattern {
+    /// Returns whose right it is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns the right.
+    #[must_use]
+    pub fn right(&self) -> &Right {
+        &self.right
+    }
+
+    /// Returns the subjects that it is about.
+    #[must_use]
+    pub fn template(&self) -> Template {
+        self.template
+    }
+
+    /// Returns of whose subjects it speaks.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub(super) fn pattern(&self, node: &Token) -> Pattern {
         let values: Vec<_> = self
             .template
             .names()
@@ -117,14 +181,34 @@ impl Rule {
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} may ", self.role)?;
+        match &self.right {
+            Right::Publish => f.write_str("publish ")?,
+            Right::Subscribe => f.write_str("subscribe to ")?,
+            Right::Serve => f.write_str("serve ")?,
+            Right::Provide(service) => write!(f, "provide, as service {service}, ")?,
+            Right::Consume(stream) => write!(f, "consume from {stream} ")?,
+            Right::ReadLast(stream) => write!(f, "read the last in {stream} of ")?,
+        }
+        match (self.scope, self.template.names().next()) {
+            (_, None) => {}
+            (Scope::Own, _) => f.write_str("its own ")?,
+            (Scope::All, _) => f.write_str("all ")?,
+        }
+        write!(f, "{}", self.template)
+    }
+}
+
 /// Who may do what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
     #[cfg(feature = "derive")]
-    dead_letter_keepers: Vec<Role>,
-    finders: Vec<Role>,
+    pub(super) dead_letter_keepers: Vec<Role>,
+    pub(super) finders: Vec<Role>,
     responses: AllowResponses,
 }
 
@@ -175,69 +259,33 @@ impl Policy {
         self
     }
 
+    /// Returns the rules in the order in which they were added.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
     /// Returns what a node with these roles may do: the least that the rules need.
     #[must_use]
     pub fn permissions(&self, node: &Token, roles: &[Role]) -> Permissions {
-        let mut publish = Vec::new();
-        let mut subscribe = vec![inbox(node)];
-        let mut serves = false;
-        for rule in self.rules.iter().filter(|rule| roles.contains(&rule.role)) {
-            let pattern = rule.pattern(node);
-            match &rule.right {
-                Right::Publish => publish.push(pattern),
-                Right::Subscribe => subscribe.push(pattern),
-                Right::Serve => {
-                    subscribe.push(pattern);
-                    serves = true;
-                }
-                Right::Provide(service) => {
-                    subscribe.push(pattern);
-                    for verb in VERBS {
-                        let subjects = [
-                            format!("$SRV.{verb}"),
-                            format!("$SRV.{verb}.{service}"),
-                            format!("$SRV.{verb}.{service}.*"),
-                        ];
-                        subscribe.extend(subjects.map(Pattern::from_checked));
-                    }
-                    serves = true;
-                }
-                Right::Consume(stream) => publish.extend([
-                    Pattern::from_checked(format!("$JS.API.CONSUMER.INFO.{stream}.{node}")),
-                    Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
-                    Pattern::from_checked(format!("$JS.ACK.{stream}.{node}.>")),
-                ]),
-                Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
-                    "$JS.API.DIRECT.GET.{stream}.{pattern}"
-                ))),
-            }
-        }
-        #[cfg(feature = "derive")]
-        if self
-            .dead_letter_keepers
+        let grants = self.grants(node, roles);
+        let patterns = |direction| {
+            grants
+                .iter()
+                .filter(|grant| grant.direction == direction)
+                .map(|grant| grant.pattern.clone())
+                .collect()
+        };
+        let serves = grants
             .iter()
-            .any(|role| roles.contains(role))
-        {
-            publish.extend(crate::dead_letter::keeper_subjects());
-        }
-        if self.finders.iter().any(|role| roles.contains(role)) {
-            for verb in VERBS {
-                let subjects = [format!("$SRV.{verb}"), format!("$SRV.{verb}.>")];
-                publish.extend(subjects.map(Pattern::from_checked));
-            }
-        }
-        if self.stream_keepers.iter().any(|role| roles.contains(role)) {
-            publish.push(Pattern::from_static("$JS.API.>"));
-            publish.push(Pattern::from_static("$JS.ACK.>"));
-        }
-        let publish_allow = reduce(publish);
+            .any(|grant| matches!(&grant.reason, Reason::Rule(rule) if rule.right.answers()));
+        let publish_allow = reduce(patterns(Direction::Publish));
         Permissions {
             publish_deny: match publish_allow.as_slice() {
                 [] => vec![Pattern::ALL.to_string()],
                 _ => Vec::new(),
             },
             publish_allow,
-            subscribe_allow: reduce(subscribe),
+            subscribe_allow: reduce(patterns(Direction::Subscribe)),
             subscribe_deny: Vec::new(),
             allow_responses: serves.then_some(self.responses),
         }

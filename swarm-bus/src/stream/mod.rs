@@ -15,6 +15,8 @@ mod ensure;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod inspect;
+#[cfg(feature = "client")]
 mod last;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
@@ -28,3 +30,5 @@ pub use consumer::{Consumer, Delivered, Undecodable};
 pub use ensure::Ensured;
 #[cfg(feature = "client")]
 pub use error::StreamError;
+#[cfg(feature = "client")]
+pub use inspect::{StoredMessage, StreamInfo};

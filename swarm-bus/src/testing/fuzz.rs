@@ -4,8 +4,9 @@ use super::core::{Core, Limits};
 #[cfg(feature = "derive")]
 use crate::Topic as _;
 use crate::wire::{Decoder, ServerOp};
-use crate::{Pattern, Subject, Token, monitor};
-use bytes::BytesMut;
+use crate::{Codec, Json, Pattern, Subject, Token, monitor};
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.
@@ -59,6 +60,41 @@ pub fn fuzz_monitor(data: &[u8]) {
     }
 }
 
+/// Decodes a payload by the codec that the first byte chooses, and holds what is read to what it
+/// encodes to.
+///
+/// # Panics
+/// When a value does not survive being encoded.
+pub fn fuzz_payload(data: &[u8]) {
+    let Some((codec, data)) = data.split_first() else {
+        return;
+    };
+    let bytes = Bytes::copy_from_slice(data);
+    match codec % 3 {
+        0 => payload::<Json>(&bytes),
+        #[cfg(feature = "msgpack")]
+        1 => payload::<crate::MessagePack>(&bytes),
+        #[cfg(feature = "cbor")]
+        2 => payload::<crate::Cbor>(&bytes),
+        _ => {}
+    }
+}
+
+fn payload<C: Codec<Value> + Codec<Vec<String>>>(bytes: &Bytes) {
+    if let Ok(value) = <C as Codec<Value>>::decode(bytes) {
+        let again = <C as Codec<Value>>::encode(&value).expect("it came from this encoding");
+        let again = <C as Codec<Value>>::decode(&again).expect("it was just encoded");
+        assert_eq!(again, value);
+    }
+    if let Ok(texts) = <C as Codec<Vec<String>>>::decode(bytes) {
+        let again = <C as Codec<Vec<String>>>::encode(&texts).expect("texts have a form");
+        assert_eq!(
+            <C as Codec<Vec<String>>>::decode(&again).expect("it was just encoded"),
+            texts
+        );
+    }
+}
+
 /// Reads bytes as a server's side of the protocol, at once and in pieces whose lengths the first
 /// byte gives, which must come to the same; and decodes the payloads.
 ///
@@ -75,7 +111,6 @@ pub fn fuzz_wire(data: &[u8]) {
     assert_eq!(whole.1, pieces.1);
     #[cfg(feature = "derive")]
     for op in whole.0 {
-        use crate::{Codec, Json};
         if let ServerOp::Message(message) = op {
             let _ = <Json as Codec<crate::topics::NodeEvent>>::decode(&message.payload);
             let _ = <Json as Codec<crate::topics::Samples>>::decode(&message.payload);

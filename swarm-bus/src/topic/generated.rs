@@ -1,6 +1,8 @@
 //! What the code written by `derive(Topic)` calls: a subject read and written piece by piece,
 //! with the pieces known at compile time.
 
+pub use crate::catalogue::probe::*;
+
 use super::{Parameter, ParseTopicError, Template, Topic};
 use crate::subject::{Subject, Token};
 use arrayvec::ArrayString;

@@ -58,6 +58,9 @@ impl Deref for Parameters {
 ///
 /// The law: `from_token(&value.to_token()) == Some(value)`.
 pub trait Parameter: Sized {
+    /// What it is, for people: `token`, `u16`.
+    const KIND: &'static str = "token";
+
     /// Writes the value as a token.
     fn to_token(&self) -> Token;
 
@@ -98,6 +101,8 @@ impl Parameter for Token {
 macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Parameter for $integer {
+            const KIND: &'static str = stringify!($integer);
+
             fn to_token(&self) -> Token {
                 self.with_text(Token::from_checked)
             }

@@ -40,6 +40,7 @@ macro_rules! open_body {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(transparent)]
         pub struct $name(pub Value);
 
@@ -89,6 +90,7 @@ pub struct PingCommand {
 
 /// Is anybody there?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ping {
     /// When it was asked, by the asker's clock.
     pub sent: Timestamp,
@@ -96,6 +98,7 @@ pub struct Ping {
 
 /// Yes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pong {
     /// [`Ping::sent`], returned.
     pub sent: Timestamp,

@@ -25,6 +25,7 @@ pub struct NodeEndpoints {
 
 /// The UDP endpoints of a node's tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Endpoints {
     /// When they were observed, by the observer's clock.
     pub at: Timestamp,

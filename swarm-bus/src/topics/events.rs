@@ -40,6 +40,7 @@ impl NodeEvents {
 
 /// Something that happened to a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeEvent {
     /// When it happened, by the publisher's clock.
     pub at: Timestamp,
@@ -49,6 +50,7 @@ pub struct NodeEvent {
 
 /// What happened to a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Occurrence {
@@ -89,6 +91,7 @@ pub enum Occurrence {
 
 /// Something that people should know of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alert {
     /// How bad it is.
     pub severity: Severity,
@@ -110,6 +113,7 @@ pub struct Alert {
 
 /// How bad an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.

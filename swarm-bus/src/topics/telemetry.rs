@@ -18,6 +18,7 @@ pub struct Telemetry {
 
 /// Figures taken at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Samples {
     /// When they were taken, by the publisher's clock.
     pub at: Timestamp,

@@ -202,8 +202,7 @@ fn body(head: Head, from: &mut BytesMut) -> Result<Delivery, ProtocolError> {
     })
 }
 
-/// Reads headers that a stream keeps, as they came over the wire.
-#[cfg(all(feature = "client", feature = "derive"))]
+/// Reads the headers of a message as they stand on the wire and in a stream.
 pub(crate) fn headers_of(block: &[u8]) -> Result<Headers, ProtocolError> {
     header_block(block).map(|(_, _, headers)| headers)
 }

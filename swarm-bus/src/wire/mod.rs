@@ -11,7 +11,7 @@ pub(crate) use complaint::Complaint;
 pub(crate) use decode::Decoder;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;
-#[cfg(all(feature = "client", feature = "derive"))]
+#[cfg(feature = "client")]
 pub(crate) use decode::headers_of;
 pub(crate) use info::Info;
 

@@ -55,6 +55,11 @@ fn the_corpus_of_monitoring_holds() {
 }
 
 #[test]
+fn the_corpus_of_payloads_holds() {
+    replay("bus_payload", swarm_bus::testing::fuzz_payload);
+}
+
+#[test]
 fn the_corpus_of_the_protocol_holds() {
     replay("bus_wire", swarm_bus::testing::fuzz_wire);
 }

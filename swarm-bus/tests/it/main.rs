@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod agreement;
+#[cfg(all(feature = "msgpack", feature = "schema"))]
+mod catalogue;
+#[cfg(all(feature = "cbor", feature = "msgpack"))]
+mod codec;
 mod corpus;
 mod dead_letter;
 mod delivery;
 mod hostile;
-mod many;
 mod in_process;
+mod many;
 mod monitor;
 mod outage;
 mod peer;

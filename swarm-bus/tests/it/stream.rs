@@ -317,3 +317,73 @@ async fn a_drained_client_ends_its_consumers_at_once() {
         "{ended:?}"
     );
 }
+
+#[tokio::test]
+async fn a_stream_is_looked_into_by_number_and_emptied_by_subject() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(rig) = Rig::start("stream::inspect", &users) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    assert!(hub.streams().await.unwrap().is_empty());
+    let missing = hub.stream_info(&EVENTS_STREAM).await;
+    assert!(matches!(missing, Err(StreamError::NoStream)), "{missing:?}");
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let names: Vec<_> = hub.streams().await.unwrap();
+    let names: Vec<_> = names.iter().map(|stream| stream.name.as_str()).collect();
+    assert_eq!(names, ["SWARM_ENDPOINTS", "SWARM_EVENTS", "SWARM_TRUST"]);
+
+    for (number, node) in [(1, "n1"), (2, "n2"), (3, "n1"), (4, "n2")] {
+        let topic = NodeEvents { node: token(node) };
+        hub.publish_stored(&topic, &up(number)).await.unwrap();
+    }
+    let info = hub.stream_info(&EVENTS_STREAM).await.unwrap();
+    assert_eq!(info.subjects, ["swarm.events.node.*"]);
+    assert_eq!((info.messages, info.last_sequence), (4, 4));
+    assert_eq!(info.max_age, Some(Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!((info.max_bytes, info.max_messages), (Some(256 << 20), None));
+
+    let all = Pattern::ALL;
+    let second = hub.stream_message(&EVENTS_STREAM, 2, &all).await.unwrap();
+    let second = second.unwrap();
+    assert_eq!(
+        (second.sequence, second.subject.as_str()),
+        (2, "swarm.events.node.n2")
+    );
+    assert!(second.headers.id().is_some() && second.time.ends_with('Z'));
+    let message = second.read::<NodeEvents>().unwrap();
+    assert_eq!((message.topic.node, message.payload), (token("n2"), up(2)));
+    assert!(second.read::<NodeEndpoints>().is_err());
+    // Only some subjects, and past what is no longer there.
+    let of_n1 = Pattern::parse("swarm.events.node.n1").unwrap();
+    let next = hub.stream_message(&EVENTS_STREAM, 2, &of_n1).await.unwrap();
+    assert_eq!(next.unwrap().sequence, 3);
+    assert!(
+        hub.stream_message(&EVENTS_STREAM, 5, &all)
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    assert_eq!(
+        hub.purge_stream(&EVENTS_STREAM, Some(&of_n1), 0)
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(hub.purge_stream(&EVENTS_STREAM, None, 1).await.unwrap(), 1);
+    let left = hub.stream_message(&EVENTS_STREAM, 1, &all).await.unwrap();
+    assert_eq!(left.unwrap().sequence, 4);
+
+    let edge = rig.client("n1").await;
+    let refused = edge.purge_stream(&EVENTS_STREAM, None, 0).await;
+    assert!(matches!(
+        refused,
+        Err(StreamError::Request(RequestError::Publish(
+            PublishError::Denied { .. }
+        )))
+    ));
+    assert_eq!(hub.stream_info(&EVENTS_STREAM).await.unwrap().messages, 1);
+}

@@ -149,7 +149,7 @@ impl Drop for Lab {
 
 /// Says that a test is skipped; where nothing may be, it fails.
 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip<T>(test: &str, reason: &str) -> Option<T> {
+pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
     eprintln!("SKIPPED: {test}: {reason}");
     None
@@ -165,7 +165,7 @@ fn path(first: &Path) -> std::ffi::OsString {
     std::env::join_paths(all).unwrap()
 }
 
-fn find_tool(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_tool(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path(Path::new("/nonexistent")))
         .map(|directory| directory.join(name))
         .find(|file| file.is_file())

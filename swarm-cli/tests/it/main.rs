@@ -5,6 +5,7 @@
 mod authority;
 mod bad_input;
 mod bootstrap;
+mod bus;
 mod certificates;
 mod lab;
 mod offline;

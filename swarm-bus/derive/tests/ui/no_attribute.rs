@@ -1,0 +1,4 @@
+#[derive(swarm_bus::Topic)]
+struct Temperature;
+
+fn main() {}

@@ -1,0 +1,5 @@
+#[derive(swarm_bus::Topic)]
+#[topic("lab.temperature", delivery = stored)]
+struct Temperature;
+
+fn main() {}

@@ -1,0 +1,279 @@
+//! Looking into streams: which there are, what they hold, each message by its number.
+
+use super::StreamError;
+use crate::client::{Client, Message, ReceiveError, wall_clock};
+use crate::wire::{Delivery, headers_of};
+use crate::{Headers, Pattern, Token, Topic};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// JetStream's number of the error that there is no such message.
+const NO_MESSAGE: u32 = 10037;
+/// How many pages of the list are asked for at most; a page has 256 streams.
+const MAX_PAGES: usize = 256;
+
+/// What a stream is, and what it holds at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its name.
+    pub name: String,
+    /// The subjects that it keeps.
+    pub subjects: Vec<String>,
+    /// What makes a message leave it, in JetStream's words.
+    pub retention: String,
+    /// Where it lies: `file` or `memory`.
+    pub storage: String,
+    /// How many servers keep it.
+    pub replicas: u64,
+    /// How old a message may become.
+    #[serde(rename = "max_age_seconds", serialize_with = "seconds")]
+    pub max_age: Option<Duration>,
+    /// How many bytes it may hold.
+    pub max_bytes: Option<u64>,
+    /// How many messages it may hold.
+    pub max_messages: Option<u64>,
+    /// How many messages of one subject it may hold.
+    pub max_messages_per_subject: Option<u64>,
+    /// When it was made, RFC 3339 in UTC.
+    pub created: String,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// How many bytes they take.
+    pub bytes: u64,
+    /// The number of its first message.
+    pub first_sequence: u64,
+    /// The number of its last message.
+    pub last_sequence: u64,
+    /// How many consumers read it.
+    pub consumers: u64,
+}
+
+fn seconds<S: serde::Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    age.map(|age| age.as_secs()).serialize(to)
+}
+
+/// A message as a stream keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredMessage {
+    /// Its number in the stream.
+    pub sequence: u64,
+    /// When the stream took it, by the server's clock: RFC 3339 in UTC.
+    pub time: String,
+    /// Where it was published.
+    pub subject: String,
+    /// What travels with it.
+    pub headers: Headers,
+    /// What it carries.
+    pub payload: Bytes,
+}
+
+impl StoredMessage {
+    /// Reads it as a message of a topic.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], as a subscription would yield in its place.
+    pub fn read<T: Topic>(&self) -> Result<Message<T>, ReceiveError> {
+        let delivery = Delivery {
+            sid: 0,
+            subject: self.subject.clone(),
+            reply: None,
+            status: None,
+            description: String::new(),
+            headers: self.headers.clone(),
+            payload: self.payload.clone(),
+        };
+        Message::decode(delivery, wall_clock())
+    }
+}
+
+impl Client {
+    /// Lists the streams, by name.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            total: usize,
+            // `null` where there is none
+            streams: Option<Vec<Described>>,
+        }
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let body = json!({"offset": found.len()});
+            let page: Page = self.stream_request("$JS.API.STREAM.LIST", &body).await?;
+            let before = found.len();
+            found.extend(page.streams.into_iter().flatten().map(StreamInfo::from));
+            if found.len() == before || found.len() >= page.total {
+                break;
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Looks at a stream.
+    ///
+    /// # Errors
+    /// [`StreamError`]; [`NoStream`](StreamError::NoStream) when there is none.
+    pub async fn stream_info(&self, stream: &Token) -> Result<StreamInfo, StreamError> {
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let info: Described = self.stream_request(&subject, &Value::Null).await?;
+        Ok(info.into())
+    }
+
+    /// Reads the first message of a stream from a number on that was published to one of these
+    /// subjects; `None` when there is none. Nothing is taken out.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn stream_message(
+        &self,
+        stream: &Token,
+        from: u64,
+        subjects: &Pattern,
+    ) -> Result<Option<StoredMessage>, StreamError> {
+        #[derive(Deserialize)]
+        struct Found {
+            message: Kept,
+        }
+        #[derive(Deserialize)]
+        struct Kept {
+            subject: String,
+            seq: u64,
+            time: String,
+            #[serde(default)]
+            hdrs: String,
+            #[serde(default)]
+            data: String,
+        }
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = json!({"seq": from.max(1), "next_by_subj": subjects});
+        let Kept {
+            subject,
+            seq,
+            time,
+            hdrs,
+            data,
+        } = match self.stream_request::<Found>(&subject, &body).await {
+            Ok(found) => found.message,
+            Err(StreamError::Refused {
+                code: NO_MESSAGE, ..
+            }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes = |text: &str| {
+            BASE64_STANDARD
+                .decode(text)
+                .map_err(|error| StreamError::Answer(serde::de::Error::custom(error)))
+        };
+        let headers = match bytes(&hdrs)?.as_slice() {
+            [] => Headers::new(),
+            block => headers_of(block)
+                .map_err(|error| StreamError::Answer(serde::de::Error::custom(error)))?,
+        };
+        Ok(Some(StoredMessage {
+            sequence: seq,
+            time,
+            subject,
+            headers,
+            payload: bytes(&data)?.into(),
+        }))
+    }
+
+    /// Deletes messages from a stream, for good: those of some subjects or all, but for the last
+    /// `keep`. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn purge_stream(
+        &self,
+        stream: &Token,
+        subjects: Option<&Pattern>,
+        keep: u64,
+    ) -> Result<u64, StreamError> {
+        #[derive(Deserialize)]
+        struct Purged {
+            #[serde(default)]
+            purged: u64,
+        }
+        let mut body = serde_json::Map::new();
+        if let Some(subjects) = subjects {
+            body.insert("filter".to_owned(), json!(subjects));
+        }
+        if keep > 0 {
+            body.insert("keep".to_owned(), json!(keep));
+        }
+        let subject = format!("$JS.API.STREAM.PURGE.{stream}");
+        let purged: Purged = self.stream_request(&subject, &body.into()).await?;
+        Ok(purged.purged)
+    }
+}
+
+/// As JetStream describes a stream; a limit that is not there is -1 or 0.
+#[derive(Deserialize)]
+struct Described {
+    config: Config,
+    #[serde(default)]
+    created: String,
+    state: State,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Config {
+    name: String,
+    subjects: Option<Vec<String>>,
+    retention: String,
+    storage: String,
+    num_replicas: u64,
+    max_age: i64,
+    max_bytes: i64,
+    max_msgs: i64,
+    max_msgs_per_subject: i64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct State {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+    consumer_count: u64,
+}
+
+impl From<Described> for StreamInfo {
+    fn from(described: Described) -> Self {
+        let Described {
+            config,
+            created,
+            state,
+        } = described;
+        let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
+        Self {
+            name: config.name,
+            subjects: config.subjects.unwrap_or_default(),
+            retention: config.retention,
+            storage: config.storage,
+            replicas: config.num_replicas,
+            max_age: limit(config.max_age).map(Duration::from_nanos),
+            max_bytes: limit(config.max_bytes),
+            max_messages: limit(config.max_msgs),
+            max_messages_per_subject: limit(config.max_msgs_per_subject),
+            created,
+            messages: state.messages,
+            bytes: state.bytes,
+            first_sequence: state.first_seq,
+            last_sequence: state.last_seq,
+            consumers: state.consumer_count,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `swarm bus sub`: messages as they come.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
+use serde_json::Value;
+use swarm::Member;
+use swarm_bus::client::{Client, SubscribeError};
+use swarm_bus::topics::{Commands, NodeEndpoints, NodeEvents, Telemetry, TrustBundle};
+use swarm_bus::{Filter, Pattern, Topic};
+
+use super::advice::Advise as _;
+use super::typed::{Heard, opaque, plain};
+use crate::report::{Failure, Output, chain};
+
+/// Show messages of the mesh's topics as they come, with their age
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  swarm bus sub 'swarm.events.node.*'\n  \
+    swarm --json bus sub 'swarm.telemetry.>' --count 10 --time 1m")]
+pub(super) struct Sub {
+    /// The subjects: * stands for one token, > for the rest
+    #[arg(default_value = "swarm.>")]
+    pattern: String,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// End after so long; with --count, that many have to have come by then
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    time: Option<Duration>,
+}
+
+type Hearing = BoxStream<'static, Result<Heard, String>>;
+
+impl Sub {
+    pub(super) async fn run(
+        self,
+        client: &Client,
+        member: &Member,
+        output: Output,
+    ) -> Result<(), Failure> {
+        let pattern =
+            Pattern::parse(&self.pattern).map_err(|error| Failure::input(chain(&error)))?;
+        let own = super::own(member)?;
+        let mut all = SelectAll::<Hearing>::new();
+        all.extend(hear(client, &pattern, NodeEvents::any(), &plain).await?);
+        all.extend(hear(client, &pattern, Telemetry::any(), &plain).await?);
+        all.extend(hear(client, &pattern, NodeEndpoints::any(), &plain).await?);
+        all.extend(hear(client, &pattern, TrustBundle::any(), &opaque).await?);
+        // commands to others are nobody's business
+        let commands = Commands::filter(Some(&own), None);
+        all.extend(hear(client, &pattern, commands, &plain).await?);
+        if all.is_empty() {
+            return Err(Failure::input(format!(
+                "no topic that this node may hear matches {pattern}"
+            ))
+            .hint("what it may hear is said by: swarm bus permissions"));
+        }
+        let end = self
+            .time
+            .map(|time| std::time::Instant::now().checked_add(time));
+        let end = end.flatten().map(tokio::time::Instant::from_std);
+        let time_is_up = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(time_is_up);
+        let mut seen = 0;
+        while self.count.is_none_or(|count| seen < count) {
+            tokio::select! {
+                heard = all.next() => match heard {
+                    None => break,
+                    Some(Err(problem)) => eprintln!("swarm: {problem}"),
+                    Some(Ok(heard)) => {
+                        output.item(&heard, || heard.line())?;
+                        seen += 1;
+                    }
+                },
+                () = &mut time_is_up => return match (self.count, self.time) {
+                    (Some(count), Some(time)) => Err(Failure::failed(format!(
+                        "{seen} of {count} messages came within {}",
+                        humantime::format_duration(time)
+                    ))),
+                    _ => Ok(()),
+                },
+                _ = tokio::signal::ctrl_c() => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hears a family of topics if it has anything to do with the pattern and this node may hear it.
+async fn hear<T: Topic>(
+    client: &Client,
+    pattern: &Pattern,
+    filter: Filter<T>,
+    show: &'static (dyn Fn(&T::Payload) -> Value + Sync),
+) -> Result<Option<Hearing>, Failure> {
+    if !pattern.overlaps(filter.pattern()) {
+        return Ok(None);
+    }
+    let messages = client
+        .subscribe(filter)
+        .map_err(SubscribeError::into_failure)?;
+    match messages.barrier().await {
+        Ok(()) => {}
+        Err(error @ SubscribeError::Denied { .. }) => {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "this node does not hear a topic"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into_failure()),
+    }
+    let pattern = pattern.clone();
+    let heard = messages.filter_map(move |item| {
+        let heard = match item {
+            Ok(message) => pattern
+                .matches(&message.topic.subject())
+                .then(|| Ok(Heard::new(&message, show))),
+            Err(error) => Some(Err(chain(&error))),
+        };
+        std::future::ready(heard)
+    });
+    Ok(Some(heard.boxed()))
+}
