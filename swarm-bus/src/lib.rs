@@ -14,7 +14,8 @@
 //!        └── Client ── publish   → Queued · Flushed · Stored
 //!                   ├─ subscribe → Message<Temperature> or a typed error in its place
 //!                   ├─ request / serve
-//!                   └─ streams   → ensure, consume, acknowledge, last
+//!                   ├─ streams   → ensure, consume, acknowledge, last
+//!                   └─ kv        → typed state: compare and set, watch
 //! ```
 //!
 //! # Life cycle
@@ -70,6 +71,7 @@ extern crate self as swarm_bus;
 
 pub mod codec;
 pub mod envelope;
+pub mod kv;
 mod metric;
 pub mod monitor;
 pub mod permissions;

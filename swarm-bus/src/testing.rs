@@ -2,9 +2,10 @@
 
 #[cfg(feature = "derive")]
 use crate::Topic as _;
-use crate::wire::{Decoder, ServerOp};
+use crate::stream::Found;
+use crate::wire::{Decoder, Delivery, ServerOp, headers_of};
 use crate::{Pattern, Subject, Token, monitor};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.
 ///
@@ -96,4 +97,30 @@ fn read(data: &[u8], piece: usize) -> (Vec<ServerOp>, bool) {
         }
     }
     (ops, false)
+}
+
+/// Reads a message of a stream in both forms in which JetStream hands it out.
+///
+/// # Panics
+/// When what was read says less than it must.
+pub fn fuzz_stored(data: &[u8]) {
+    if let Ok(Found::Message(stored)) = Found::from_json(data) {
+        assert!(stored.payload.len() <= data.len());
+    }
+    let Ok(headers) = headers_of(data) else {
+        return;
+    };
+    let subject = headers.get("Nats-Subject").map(str::to_owned);
+    let delivery = Delivery {
+        sid: 1,
+        subject: "_INBOX".to_owned(),
+        reply: None,
+        status: None,
+        description: String::new(),
+        headers,
+        payload: Bytes::new(),
+    };
+    if let Ok(Found::Message(stored)) = Found::from_direct(delivery) {
+        assert_eq!(Some(stored.subject), subject);
+    }
 }

@@ -36,6 +36,7 @@ mod options;
 mod publish;
 mod request;
 mod serve;
+mod signal;
 mod state;
 mod statistics;
 mod subscribe;
@@ -54,7 +55,8 @@ pub use state::{ServerInfo, State, StateWatch};
 pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
-pub(crate) use link::{Answer, ExpectedMany};
+pub(crate) use link::{Answer, Expected, ExpectedMany};
+pub(crate) use signal::{Signal, Signals};
 pub(crate) use subscriptions::wall_clock;
 
 use std::fmt;

@@ -77,6 +77,24 @@ impl Client {
         })
     }
 
+    /// Prepares a message of no topic.
+    pub(crate) fn bytes(
+        &self,
+        subject: Subject,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Outgoing<'_, ()> {
+        Outgoing {
+            client: self,
+            subject,
+            headers,
+            id: self.core.ids.next(),
+            payload,
+            within: self.core.options.timeout,
+            topic: std::marker::PhantomData,
+        }
+    }
+
     /// Publishes without waiting: the message is on its way when this returns, no more.
     ///
     /// # Errors
@@ -257,13 +275,20 @@ impl<T: Topic> Outgoing<'_, T> {
     ///
     /// # Errors
     /// [`PublishError`].
-    pub async fn store(mut self) -> Result<Stored, PublishError> {
+    pub async fn store(self) -> Result<Stored, PublishError> {
         const {
             assert!(
                 matches!(T::DELIVERY, Delivery::Stored),
                 "only a topic with `delivery = stored` can be stored"
             );
         }
+        self.store_bytes().await
+    }
+}
+
+impl<T> Outgoing<'_, T> {
+    /// Stores whatever it is.
+    pub(crate) async fn store_bytes(mut self) -> Result<Stored, PublishError> {
         self.seal()?;
         let deadline = Instant::now() + self.within;
         loop {

@@ -1,6 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
 use super::{AllowResponses, Permissions, inbox, reduce};
+use crate::kv::bucket_of;
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -69,6 +70,12 @@ pub enum Right {
     Consume(Token),
     /// Read its last message from this stream.
     ReadLast(Token),
+    /// Read the bucket that it is the keys of, and watch the keys of the scope. The scope bounds
+    /// what comes of itself, not what can be asked for: that is the whole bucket.
+    ReadState,
+    /// Write its keys. Writing on the condition of what is there needs [`ReadState`](Self::ReadState)
+    /// too.
+    WriteState,
 }
 
 /// Of which nodes' share of a topic a [`Right`] speaks.
@@ -92,14 +99,28 @@ pub struct Rule {
 
 impl Rule {
     /// Gives a role a right over the topic `T`.
+    ///
+    /// # Panics
+    /// When the right is over a bucket and the template of `T` is none, `$KV.<bucket>.<key>`.
     #[must_use]
     pub fn new<T: Topic>(role: Role, right: Right, scope: Scope) -> Self {
+        assert!(
+            !matches!(right, Right::ReadState | Right::WriteState)
+                || bucket_of(&T::TEMPLATE).is_some(),
+            "`{}` is no key of a bucket",
+            T::TEMPLATE
+        );
         Self {
             role,
             right,
             template: T::TEMPLATE,
             scope,
         }
+    }
+
+    /// Returns the stream of the bucket, of which it was made sure that there is one.
+    fn bucket_stream(&self) -> String {
+        format!("KV_{}", bucket_of(&self.template).unwrap_or_default())
     }
 
     fn pattern(&self, node: &Token) -> Pattern {
@@ -160,6 +181,18 @@ impl Policy {
                     Pattern::from_checked(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{node}")),
                     Pattern::from_checked(format!("$JS.ACK.{stream}.{node}.>")),
                 ]),
+                Right::ReadState => {
+                    publish.extend(read_stream(&rule.bucket_stream()));
+                    publish.push(Pattern::from_checked(format!(
+                        "$JS.API.DIRECT.GET.{}.{pattern}",
+                        rule.bucket_stream()
+                    )));
+                    subscribe.push(pattern);
+                }
+                Right::WriteState => {
+                    publish.push(stream_info(&rule.bucket_stream()));
+                    publish.push(pattern);
+                }
                 Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
                     "$JS.API.DIRECT.GET.{stream}.{pattern}"
                 ))),
@@ -181,6 +214,20 @@ impl Policy {
             allow_responses: serves.then(AllowResponses::default),
         }
     }
+}
+
+/// What asks a stream what it is.
+fn stream_info(stream: &str) -> Pattern {
+    Pattern::from_checked(format!("$JS.API.STREAM.INFO.{stream}"))
+}
+
+/// What asks a stream for any of its messages.
+fn read_stream(stream: &str) -> [Pattern; 3] {
+    [
+        stream_info(stream),
+        Pattern::from_checked(format!("$JS.API.DIRECT.GET.{stream}")),
+        Pattern::from_checked(format!("$JS.API.STREAM.MSG.GET.{stream}")),
+    ]
 }
 
 #[cfg(test)]

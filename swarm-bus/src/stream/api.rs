@@ -7,6 +7,7 @@ use crate::Headers;
 use crate::client::{Client, RequestError};
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ pub(crate) struct ApiFault {
     pub(crate) err_code: u32,
     #[serde(default)]
     pub(crate) description: String,
+}
+
+impl ApiFault {
+    pub(crate) fn new(err_code: u32, description: String) -> Self {
+        Self {
+            err_code,
+            description,
+        }
+    }
 }
 
 impl From<ApiFault> for StreamError {
@@ -45,9 +55,22 @@ impl Client {
     ) -> Result<Map<String, Value>, StreamError> {
         #[derive(Deserialize)]
         struct Answer {
-            error: Option<ApiFault>,
             #[serde(default)]
             config: Map<String, Value>,
+        }
+        let answer: Answer = self.stream_request(subject, body).await?;
+        Ok(answer.config)
+    }
+
+    /// Asks JetStream; returns the answer.
+    pub(crate) async fn stream_request<A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        body: &Value,
+    ) -> Result<A, StreamError> {
+        #[derive(Deserialize)]
+        struct Outcome {
+            error: Option<ApiFault>,
         }
         let body = match body {
             Value::Null => Bytes::new(),
@@ -59,11 +82,11 @@ impl Client {
             RequestError::NoResponders { .. } => StreamError::NoJetStream,
             error => error.into(),
         })?;
-        let answer: Answer =
+        let outcome: Outcome =
             serde_json::from_slice(&answer.payload).map_err(StreamError::Answer)?;
-        match answer.error {
+        match outcome.error {
             Some(fault) => Err(fault.into()),
-            None => Ok(answer.config),
+            None => serde_json::from_slice(&answer.payload).map_err(StreamError::Answer),
         }
     }
 }
@@ -117,6 +140,9 @@ impl StreamConfig {
         }
         if self.compressed {
             config.insert("compression".into(), json!("s2"));
+        }
+        if self.message_ttl {
+            config.insert("allow_msg_ttl".into(), json!(true));
         }
         if !self.metadata.is_empty() {
             config.insert("metadata".into(), json!(self.metadata));

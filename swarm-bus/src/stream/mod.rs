@@ -11,11 +11,21 @@ mod api;
 #[cfg(feature = "client")]
 mod consumer;
 #[cfg(feature = "client")]
+mod cursor;
+#[cfg(feature = "client")]
 mod ensure;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
 mod last;
+#[cfg(feature = "client")]
+mod read;
+#[cfg(any(feature = "client", feature = "testing"))]
+#[cfg_attr(
+    not(feature = "client"),
+    allow(dead_code, reason = "fuzzing reads, and looks at results only")
+)]
+mod stored;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
@@ -25,6 +35,14 @@ pub(crate) use api::ApiFault;
 #[cfg(feature = "client")]
 pub use consumer::{Consumer, Delivered};
 #[cfg(feature = "client")]
+pub(crate) use cursor::Cursor;
+#[cfg(feature = "client")]
 pub use ensure::Ensured;
 #[cfg(feature = "client")]
 pub use error::StreamError;
+#[cfg(feature = "client")]
+pub(crate) use read::{Contents, Reader, StreamInfo};
+#[cfg(feature = "testing")]
+pub(crate) use stored::Found;
+#[cfg(feature = "client")]
+pub(crate) use stored::Stored;

@@ -202,6 +202,11 @@ fn body(head: Head, from: &mut BytesMut) -> Result<Delivery, ProtocolError> {
     })
 }
 
+/// Reads headers that a stream keeps, as they came over the wire.
+pub(crate) fn headers_of(block: &[u8]) -> Result<Headers, ProtocolError> {
+    header_block(block).map(|(_, _, headers)| headers)
+}
+
 type HeaderBlock = (Option<u16>, String, Headers);
 
 /// `NATS/1.0[ status[ description]]`, then a line for each header. A line that is no header is

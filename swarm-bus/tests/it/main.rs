@@ -4,6 +4,7 @@
 mod corpus;
 mod delivery;
 mod hostile;
+mod kv;
 mod monitor;
 mod outage;
 mod peer;
