@@ -15,7 +15,8 @@
 //!                   ├─ subscribe → Message<Temperature> or a typed error in its place
 //!                   ├─ request / serve
 //!                   ├─ streams   → ensure, consume, acknowledge, last
-//!                   └─ kv        → typed state: compare and set, watch
+//!                   ├─ kv        → typed state: compare and set, watch
+//!                   └─ object    → objects of any size: progress, resume
 //! ```
 //!
 //! # Life cycle
@@ -74,6 +75,8 @@ pub mod envelope;
 pub mod kv;
 mod metric;
 pub mod monitor;
+#[cfg(any(feature = "client", feature = "testing"))]
+pub mod object;
 pub mod permissions;
 pub mod stream;
 pub mod subject;

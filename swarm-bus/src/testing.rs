@@ -2,10 +2,12 @@
 
 #[cfg(feature = "derive")]
 use crate::Topic as _;
+use crate::object::{Described, Mark, ObjectName, UploadId};
 use crate::stream::Found;
 use crate::wire::{Decoder, Delivery, ServerOp, headers_of};
 use crate::{Pattern, Subject, Token, monitor};
 use bytes::{Bytes, BytesMut};
+use std::time::SystemTime;
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.
 ///
@@ -122,5 +124,39 @@ pub fn fuzz_stored(data: &[u8]) {
     };
     if let Ok(Found::Message(stored)) = Found::from_direct(delivery) {
         assert_eq!(Some(stored.subject), subject);
+    }
+}
+
+/// Reads bytes as the description of an object, which is written back and read again; and as the
+/// mark of a chunk and the names in subjects.
+///
+/// # Panics
+/// When what was read is written otherwise.
+pub fn fuzz_object(data: &[u8]) {
+    const BUCKET: Token = Token::from_static("b");
+    let text = String::from_utf8_lossy(data);
+    if let Ok(mark) = text.parse::<Mark>() {
+        assert_eq!(mark.to_string().parse(), Ok(mark));
+    }
+    if let Ok(id) = text.parse::<UploadId>() {
+        let subject = id.subject(&BUCKET);
+        assert_eq!(subject.tokens().last(), Some(id.as_str()));
+        assert!(Subject::parse(subject.as_str()).is_ok());
+    }
+    // A description stands under the subject of its name; whatever stands elsewhere is refused.
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let named = serde_json::from_slice::<Named>(data).ok();
+    let name = named.and_then(|named| ObjectName::parse(&named.name).ok());
+    let subject = name.map(|name| name.subject(&BUCKET).to_string());
+    let subject = subject.as_deref().unwrap_or("$O.b.M.YQ==");
+    let parse = |json: &[u8]| Described::parse(json, &BUCKET, subject, SystemTime::UNIX_EPOCH);
+    if let Ok(Described::Object(info)) = parse(data) {
+        let deleted = parse(&info.to_deleted_json(&BUCKET));
+        assert_eq!(deleted.ok(), Some(Described::Deleted));
+        let written = parse(&info.to_json(&BUCKET, 1));
+        assert_eq!(written.ok(), Some(Described::Object(info)));
     }
 }

@@ -33,6 +33,7 @@ mod id;
 mod link;
 mod mailbox;
 mod options;
+mod ordered;
 mod publish;
 mod request;
 mod serve;
@@ -56,6 +57,7 @@ pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
 pub(crate) use link::{Answer, Expected, ExpectedMany};
+pub(crate) use ordered::{InOrder, Storing, Unsent};
 pub(crate) use signal::{Signal, Signals};
 pub(crate) use subscriptions::wall_clock;
 
@@ -169,6 +171,11 @@ impl Client {
         let sent = self.commands.send(command).await;
         sent.map_err(|_| DrainError::Closed)?;
         result.await.unwrap_or(Err(DrainError::Closed))
+    }
+
+    /// Returns a token that nobody can guess.
+    pub(crate) fn random_token(&self) -> String {
+        self.core.ids.token()
     }
 
     /// Returns what was counted so far.

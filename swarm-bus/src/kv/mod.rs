@@ -88,4 +88,4 @@ pub use view::View;
 #[cfg(feature = "client")]
 pub use watch::{Update, Watch};
 
-pub(crate) use name::bucket_of;
+pub(crate) use name::{bucket_of, is_bucket_name};

@@ -3,7 +3,7 @@
 use crate::{Template, Token};
 
 /// Says whether every client accepts it as the name of a bucket: letters, digits, `-` and `_`.
-const fn is_bucket_name(text: &[u8]) -> bool {
+pub(crate) const fn is_bucket_name(text: &[u8]) -> bool {
     let mut at = 0;
     while at < text.len() {
         if !(text[at].is_ascii_alphanumeric() || text[at] == b'-' || text[at] == b'_') {

@@ -14,8 +14,10 @@
 
 #[cfg(feature = "derive")]
 mod mesh;
+mod objects;
 mod policy;
 
+pub use objects::ObjectRight;
 pub use policy::{Policy, Right, Role, Rule, Scope, UnknownRole};
 
 use crate::{Pattern, Token};

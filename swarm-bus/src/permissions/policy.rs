@@ -1,7 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
-use super::{AllowResponses, Permissions, inbox, reduce};
-use crate::kv::bucket_of;
+use super::{AllowResponses, ObjectRight, Permissions, inbox, reduce};
+use crate::kv::{bucket_of, is_bucket_name};
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
 use std::str::FromStr;
@@ -138,6 +138,7 @@ impl Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    objects: Vec<(Role, ObjectRight, Token)>,
 }
 
 impl Policy {
@@ -151,6 +152,20 @@ impl Policy {
     #[must_use]
     pub fn with(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
+        self
+    }
+
+    /// Gives a role a right over a bucket of objects.
+    ///
+    /// # Panics
+    /// When `bucket` is no name of a bucket: letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn with_objects(mut self, role: Role, right: ObjectRight, bucket: Token) -> Self {
+        assert!(
+            is_bucket_name(bucket.as_str().as_bytes()),
+            "`{bucket}` is no name of a bucket"
+        );
+        self.objects.push((role, right, bucket));
         self
     }
 
@@ -183,10 +198,6 @@ impl Policy {
                 ]),
                 Right::ReadState => {
                     publish.extend(read_stream(&rule.bucket_stream()));
-                    publish.push(Pattern::from_checked(format!(
-                        "$JS.API.DIRECT.GET.{}.{pattern}",
-                        rule.bucket_stream()
-                    )));
                     subscribe.push(pattern);
                 }
                 Right::WriteState => {
@@ -196,6 +207,11 @@ impl Policy {
                 Right::ReadLast(stream) => publish.push(Pattern::from_checked(format!(
                     "$JS.API.DIRECT.GET.{stream}.{pattern}"
                 ))),
+            }
+        }
+        for (role, right, bucket) in &self.objects {
+            if roles.contains(role) {
+                publish.extend(right.publishes(bucket));
             }
         }
         if self.stream_keepers.iter().any(|role| roles.contains(role)) {
@@ -222,10 +238,11 @@ fn stream_info(stream: &str) -> Pattern {
 }
 
 /// What asks a stream for any of its messages.
-fn read_stream(stream: &str) -> [Pattern; 3] {
+pub(super) fn read_stream(stream: &str) -> [Pattern; 4] {
     [
         stream_info(stream),
         Pattern::from_checked(format!("$JS.API.DIRECT.GET.{stream}")),
+        Pattern::from_checked(format!("$JS.API.DIRECT.GET.{stream}.>")),
         Pattern::from_checked(format!("$JS.API.STREAM.MSG.GET.{stream}")),
     ]
 }

@@ -12,6 +12,7 @@ use crate::{Headers, Pattern, Subject, Token};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,6 +64,13 @@ struct Mode {
     replicated: AtomicBool,
 }
 
+/// Some of the subjects of a stream.
+pub(crate) struct Page {
+    /// How many there are on all pages.
+    pub(crate) total: usize,
+    pub(crate) subjects: HashMap<String, u64>,
+}
+
 /// Which message is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wanted<'a> {
@@ -101,6 +109,40 @@ impl Reader {
         self.mode.direct.store(direct, Ordering::Relaxed);
         self.mode.replicated.store(replicated, Ordering::Relaxed);
         Ok(info)
+    }
+
+    /// Counts the messages of one subject.
+    pub(crate) async fn count(&self, subject: &Subject) -> Result<u64, StreamError> {
+        let page = self.subjects(&subject.into(), 0).await?;
+        Ok(page.subjects.get(subject.as_str()).copied().unwrap_or(0))
+    }
+
+    /// Lists the subjects of a filter, with the number of messages of each, from the one with the
+    /// number `offset` on.
+    pub(crate) async fn subjects(
+        &self,
+        filter: &Pattern,
+        offset: usize,
+    ) -> Result<Page, StreamError> {
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(default)]
+            total: usize,
+            #[serde(default)]
+            state: State,
+        }
+        #[derive(Default, Deserialize)]
+        struct State {
+            #[serde(default)]
+            subjects: HashMap<String, u64>,
+        }
+        let request = format!("$JS.API.STREAM.INFO.{}", self.stream);
+        let body = json!({"subjects_filter": filter, "offset": offset});
+        let info: Info = self.client.stream_request(&request, &body).await?;
+        Ok(Page {
+            total: info.total,
+            subjects: info.state.subjects,
+        })
     }
 
     /// Reads the last message of a subject. Of a replicated stream it may be one that the leader

@@ -63,3 +63,8 @@ fn the_corpus_of_the_protocol_holds() {
 fn the_corpus_of_stored_messages_holds() {
     replay("bus_stored", swarm_bus::testing::fuzz_stored);
 }
+
+#[test]
+fn the_corpus_of_objects_holds() {
+    replay("bus_object", swarm_bus::testing::fuzz_object);
+}

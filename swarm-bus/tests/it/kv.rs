@@ -1,3 +1,4 @@
+use crate::raw::{any, ask};
 use crate::rig::{Rig, SOON, connected, soon, token};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -6,8 +7,7 @@ use swarm_bus::client::{Client, PublishError, RequestError, SubscribeError};
 use swarm_bus::kv::{Bucket, BucketConfig, Content, KvError, Update, Watch};
 use swarm_bus::permissions::{Policy, Right, Role, Rule, Scope};
 use swarm_bus::stream::{Ensured, StreamError};
-use swarm_bus::topic::ParseTopicError;
-use swarm_bus::{Call, Raw, Subject, Template, Token, Topic};
+use swarm_bus::{Raw, Token, Topic};
 
 #[derive(Topic, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[topic("$KV.rooms.{node}.{room}", payload = u64, delivery = stored)]
@@ -21,37 +21,6 @@ struct Room {
 #[topic("$KV.rooms.{node}", payload = Bytes, codec = Raw, delivery = stored)]
 struct Shallow {
     node: Token,
-}
-
-/// Any subject at all, with any bytes.
-struct Any(Subject);
-
-impl Topic for Any {
-    type Payload = Bytes;
-    type Codec = Raw;
-    const TEMPLATE: Template = Template::new("any");
-    const DELIVERY: swarm_bus::Delivery = swarm_bus::Delivery::Stored;
-
-    fn parameters(&self) -> Vec<Token> {
-        Vec::new()
-    }
-
-    fn from_parameters(_: &[Token]) -> Result<Self, ParseTopicError> {
-        Ok(Self(Subject::from_static("any")))
-    }
-
-    fn subject(&self) -> Subject {
-        self.0.clone()
-    }
-}
-
-impl Call for Any {
-    type Reply = Bytes;
-    type ReplyCodec = Raw;
-}
-
-fn any(subject: &str) -> Any {
-    Any(Subject::parse(subject).unwrap())
 }
 
 fn room(node: &str, room: &str) -> Room {
@@ -87,12 +56,6 @@ async fn bucket(client: &Client, history: u8) -> Bucket<Room> {
     config.history = history;
     client.ensure_bucket(&config).await.unwrap();
     client.bucket().await.unwrap()
-}
-
-async fn ask(client: &Client, subject: &str, body: &str) -> String {
-    let body = Bytes::copy_from_slice(body.as_bytes());
-    let answer = client.request(&any(subject), &body, SOON).await.unwrap();
-    String::from_utf8(answer.to_vec()).unwrap()
 }
 
 /// An update in short: what a test compares.
