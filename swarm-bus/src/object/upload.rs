@@ -114,7 +114,13 @@ impl<'a> Upload<'a> {
         if resumes {
             sending.skip(&mut source).await?;
         }
-        let all = sending.run(&mut source).await?;
+        let all = match sending.run(&mut source).await {
+            Ok(all) => all,
+            Err(error) => {
+                sending.settle().await;
+                return Err(error);
+            }
+        };
         sending.moved = Instant::now();
         let mut former = Vec::new();
         loop {
@@ -209,11 +215,16 @@ impl<'u, 'a> Sending<'u, 'a> {
                 return Ok(self.mark());
             };
             match &mut first.storing {
-                Some(storing) => match storing.stored(within).await.map_err(ObjectError::from) {
-                    Ok(_) => self.confirm_first(),
-                    Err(error) if error.is_interruption() => self.recover(error).await?,
-                    Err(error) => return Err(error),
-                },
+                Some(storing) => {
+                    let stored = storing.stored(within).await.map_err(ObjectError::from);
+                    // It is answered once.
+                    first.storing = None;
+                    match stored {
+                        Ok(_) => self.confirm_first(),
+                        Err(error) if error.is_interruption() => self.recover(error).await?,
+                        Err(error) => return Err(error),
+                    }
+                }
                 // There is no room on the way out.
                 None => self.wait(PublishError::Disconnected.into()).await?,
             }
@@ -304,6 +315,19 @@ impl<'u, 'a> Sending<'u, 'a> {
             self.confirm_first();
         }
         Ok(())
+    }
+
+    /// Waits until nothing is under way any more, so that what is purged next stays away.
+    async fn settle(&mut self) {
+        let within = self.upload.store.reader.client.core.options.timeout;
+        let deadline = Instant::now() + within;
+        for pending in self.pending.drain(..) {
+            if let Some(mut storing) = pending.storing {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Whatever became of it: the stream is asked when it is resumed.
+                let _ = storing.stored(left).await;
+            }
+        }
     }
 
     /// Puts the object in place, when the stream has all of it.
