@@ -1,13 +1,13 @@
 //! Reads and writes the keys of a bucket.
 
 use super::config::{assert_bucket, bucket_name, stream_name};
-use super::entry::{DELETE, OPERATION, PURGE, is_marker};
+use super::entry::{DELETE, OPERATION, PURGE, is_marker, parse_key};
 use super::name::is_key;
 use super::{BucketConfig, Entry, KvError, Value, View, Watch};
 use crate::client::{Client, PublishError};
 use crate::codec::Codec;
 use crate::envelope::SCHEMA;
-use crate::stream::{Cursor, Ensured, Reader, StreamInfo};
+use crate::stream::{Cursor, Ensured, Reader, StreamInfo, WRONG_SEQUENCE};
 use crate::topic::Filter;
 use crate::{Headers, Pattern, Subject, Token, Topic};
 use bytes::Bytes;
@@ -23,8 +23,8 @@ const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 const ROLLUP: &str = "Nats-Rollup";
 /// The header of the age limit of a single value.
 const TTL: &str = "Nats-TTL";
-/// JetStream's number of the error that means that a key is at another revision.
-const WRONG_SEQUENCE: u32 = 10071;
+/// How often a key is created anew that others create and delete at the same time.
+const ATTEMPTS: usize = 16;
 /// How many keys are held at a time, by a list of keys or a watch.
 pub(super) const MAX_KEYS: usize = 1 << 20;
 
@@ -171,21 +171,27 @@ impl<T: Topic> Bucket<T> {
         self.remove(key, revision, PURGE).await
     }
 
-    /// Reads what the bucket keeps of a key, the oldest first.
+    /// Reads what the bucket keeps of a key, the oldest first; at most
+    /// [`MAX_HISTORY`](BucketConfig::MAX_HISTORY) revisions. An inner `Err` is one that cannot be
+    /// read.
     ///
     /// # Errors
-    /// [`KvError`]; also when a single revision cannot be read.
-    pub async fn history(&self, key: &T) -> Result<Vec<Entry<T>>, KvError> {
+    /// [`KvError`].
+    pub async fn history(&self, key: &T) -> Result<Vec<Result<Entry<T>, KvError>>, KvError> {
         let mut cursor = self.cursor(check(key)?.into());
         let mut entries = Vec::new();
         while let Some(stored) = cursor.next().await? {
-            entries.push(Entry::parse(stored)?);
+            entries.push(Entry::parse(stored));
+            // Somebody may write faster than this reads.
+            if entries.len() > usize::from(BucketConfig::MAX_HISTORY) {
+                drop(entries.remove(0));
+            }
         }
         Ok(entries)
     }
 
-    /// Lists the keys that have a value, in no order. It reads the values too: JetStream has no
-    /// cheaper question that tells what was deleted.
+    /// Lists the keys that have a value, in no order; what is no key of `T` is left out. It reads the
+    /// values too: JetStream has no cheaper question that tells what was deleted.
     ///
     /// # Errors
     /// [`KvError`]; [`TooManyKeys`](KvError::TooManyKeys) beyond a million.
@@ -196,10 +202,10 @@ impl<T: Topic> Bucket<T> {
         let mut cursor = self.cursor(filter.into().pattern().clone());
         let mut keys = HashSet::new();
         while let Some(stored) = cursor.next().await? {
-            let revision = stored.sequence;
             let gone = is_marker(&stored);
-            let key = super::entry::parse_key(stored.subject)
-                .map_err(|source| KvError::Unreadable { revision, source })?;
+            let Ok(key) = parse_key(stored.subject) else {
+                continue;
+            };
             match gone {
                 true => drop(keys.remove(&key)),
                 false => drop(keys.insert(key)),
@@ -248,7 +254,9 @@ impl<T: Topic> Bucket<T> {
     async fn create_with(&self, key: &T, value: Bytes, headers: Headers) -> Result<u64, KvError> {
         let subject = check(key)?;
         let mut expected = 0;
+        let mut attempts = 0..ATTEMPTS;
         loop {
+            attempts.next();
             let mut headers = headers.clone();
             headers.set(EXPECTED, &expected.to_string())?;
             let conflict = match self.write(key, value.clone(), headers).await {
@@ -258,7 +266,9 @@ impl<T: Topic> Bucket<T> {
             // What is there may say that nothing is there any more. That is replaced, unless it is
             // what was expected already.
             match self.reader.last_of_leader(&subject).await? {
-                Some(stored) if is_marker(&stored) && stored.sequence > expected => {
+                Some(stored)
+                    if is_marker(&stored) && stored.sequence > expected && !attempts.is_empty() =>
+                {
                     expected = stored.sequence;
                 }
                 _ => return Err(conflict),
@@ -288,7 +298,7 @@ impl<T: Topic> Bucket<T> {
         let message = self.reader.client.bytes(subject.clone(), headers, value);
         match message.store_bytes().await {
             Ok(stored) => Ok(stored.sequence),
-            Err(PublishError::Refused { code, description }) if code == WRONG_SEQUENCE => {
+            Err(PublishError::Refused { code, description }) if WRONG_SEQUENCE.contains(&code) => {
                 Err(KvError::Conflict {
                     key: key_of(&subject).to_owned(),
                     present: last_number(&description),

@@ -1,7 +1,9 @@
 //! The present state of a bucket, held here.
 
+use super::entry::parse_key;
 use super::{Content, Entry, KvError, Update, Watch};
 use crate::Topic;
+use crate::client::ReceiveError;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
@@ -162,7 +164,13 @@ impl<T: Topic + Hash + Eq + Clone> Shared<T> {
                 }
                 Content::Deleted | Content::Purged => drop(self.entries.remove(&entry.key)),
             },
-            Update::Unreadable { .. } => self.unreadable += 1,
+            Update::Unreadable { error, .. } => {
+                self.unreadable += 1;
+                // What it was before it is not any more.
+                if let Some(key) = unreadable_key(error) {
+                    self.entries.remove(&key);
+                }
+            }
             Update::Vanished { key, .. } => drop(self.entries.remove(&key)),
             Update::Restarted => {
                 self.entries.clear();
@@ -172,6 +180,16 @@ impl<T: Topic + Hash + Eq + Clone> Shared<T> {
             Update::Missed { .. } => {}
         }
         None
+    }
+}
+
+/// Finds the key of what cannot be read, if that is one.
+fn unreadable_key<T: Topic>(error: ReceiveError) -> Option<T> {
+    match error {
+        ReceiveError::Undecodable { subject, .. } | ReceiveError::Schema { subject, .. } => {
+            parse_key(subject).ok()
+        }
+        _ => None,
     }
 }
 

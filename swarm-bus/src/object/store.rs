@@ -8,7 +8,7 @@ use super::{
     UploadId,
 };
 use crate::client::{Client, PublishError};
-use crate::stream::{Cursor, Ensured, Reader, Stored};
+use crate::stream::{Cursor, Ensured, Reader, Stored, WRONG_SEQUENCE};
 use crate::{Headers, Subject, Token};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -20,8 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The header that asks a stream to drop what stood under a subject before.
 const ROLLUP: &str = "Nats-Rollup";
-/// JetStream's number of the error that means that a description is at another revision.
-const WRONG_SEQUENCE: u32 = 10071;
 /// How many objects are held at a time.
 pub(super) const MAX_OBJECTS: usize = 1 << 20;
 /// How often a description is written anew where others write it at the same time.
@@ -277,7 +275,7 @@ impl ObjectStore {
         let message = self.reader.client.bytes(subject.clone(), headers, json);
         match message.store_bytes().await {
             Ok(stored) => Ok(Some(stored.sequence)),
-            Err(PublishError::Refused { code, .. }) if code == WRONG_SEQUENCE => Ok(None),
+            Err(PublishError::Refused { code, .. }) if WRONG_SEQUENCE.contains(&code) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,6 +15,10 @@ use std::time::Duration;
 const NO_STREAM: u32 = 10059;
 const NO_CONSUMER: u32 = 10014;
 
+/// JetStream's numbers of errors that mean that a subject is at another message than was expected.
+/// A cluster may give the second, which does not say at which.
+pub(crate) const WRONG_SEQUENCE: [u32; 2] = [10071, 10164];
+
 /// An error in an answer of JetStream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ApiFault {

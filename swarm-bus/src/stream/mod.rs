@@ -31,7 +31,7 @@ pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfi
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]
-pub(crate) use api::ApiFault;
+pub(crate) use api::{ApiFault, WRONG_SEQUENCE};
 #[cfg(feature = "client")]
 pub use consumer::{Consumer, Delivered};
 #[cfg(feature = "client")]

@@ -160,6 +160,7 @@ async fn a_key_is_written_read_compared_deleted_and_its_history_kept() {
     let history = bucket.history(&attic).await.unwrap();
     let history: Vec<_> = history
         .iter()
+        .map(|e| e.as_ref().unwrap())
         .map(|e| (e.revision, e.content.value()))
         .collect();
     let expected = [
@@ -174,7 +175,7 @@ async fn a_key_is_written_read_compared_deleted_and_its_history_kept() {
     bucket.purge(&attic, None).await.unwrap();
     let history = bucket.history(&attic).await.unwrap();
     assert_eq!(history.len(), 1);
-    assert_eq!(history[0].content, Content::Purged);
+    assert_eq!(history[0].as_ref().unwrap().content, Content::Purged);
     assert_eq!(bucket.get(&cellar).await.unwrap().unwrap().value, 20);
     assert_eq!(bucket.create(&attic, &1).await.unwrap(), 8);
     assert_eq!(bucket.last_revision().await.unwrap(), 8);
@@ -510,6 +511,28 @@ async fn what_grew_too_old_vanishes_from_a_watch() {
 }
 
 #[tokio::test]
+async fn what_is_removed_by_hand_vanishes_without_a_new_connection() {
+    let Some(rig) = Rig::start_with("kv::by_hand", &USERS, &policy()) else {
+        return;
+    };
+    let hub = rig.client("hub").await;
+    let bucket = bucket(&hub, 1).await;
+    for name in ["a", "b"] {
+        bucket.put(&room("hub", name), &1).await.unwrap();
+    }
+    let watch = bucket.watch(Room::any()).await.unwrap();
+    let mut watch = watch.check_every(Duration::from_millis(200));
+    assert_eq!(updates(&mut watch, 3).await[2], "current");
+    let body = r#"{"filter":"$KV.rooms.hub.a"}"#;
+    ask(&hub, "$JS.API.STREAM.PURGE.KV_rooms", body).await;
+    assert_eq!(updates(&mut watch, 1).await, ["hub.a vanished@1"]);
+    quiet(&mut watch).await;
+    ask(&hub, "$JS.API.STREAM.DELETE.KV_rooms", "").await;
+    self::bucket(&hub, 1).await;
+    assert_eq!(updates(&mut watch, 2).await, ["restarted", "current"]);
+}
+
+#[tokio::test]
 async fn a_view_holds_the_present_state() {
     let Some(rig) = Rig::start_with("kv::view", &USERS, &policy()) else {
         return;
@@ -577,9 +600,28 @@ async fn what_cannot_be_read_is_told_in_its_place_and_the_rest_goes_on() {
     );
     store(b"x".to_vec(), "1").await;
     assert_eq!(updates(&mut watch, 1).await, ["unreadable@8"]);
+    let history = bucket.history(&bad).await.unwrap();
+    assert!(matches!(
+        history.as_slice(),
+        [Err(KvError::Unreadable { revision: 8, .. })]
+    ));
+    let mut keys = bucket.keys(Room::any()).await.unwrap();
+    keys.sort();
+    assert_eq!(keys, [room("hub", "a"), room("hub", "b"), bad.clone()]);
+    // A view has no value where there is none that can be read, also if there was one.
+    let mut view = bucket.view(Room::any()).await.unwrap();
+    soon(view.current()).await.unwrap();
+    assert_eq!((view.len(), view.unreadable()), (2, 1));
     // Whatever is there, it can be replaced by who knows its revision.
     assert_eq!(bucket.update(&bad, &5, 8).await.unwrap(), 9);
     assert_eq!(updates(&mut watch, 1).await, ["hub.bad=5@9"]);
+    soon(view.until(|entries| entries.contains_key(&bad)))
+        .await
+        .unwrap();
+    store(b"y".to_vec(), "1").await;
+    soon(view.until(|entries| !entries.contains_key(&bad)))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
