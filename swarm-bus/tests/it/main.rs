@@ -13,4 +13,5 @@ mod permissions;
 mod raw;
 mod reload;
 mod rig;
+mod state_peer;
 mod stream;
