@@ -34,7 +34,7 @@ pub struct Entry<T: Topic> {
 pub struct Value<T: Topic> {
     /// The value.
     pub value: T::Payload,
-    /// Its revision, for [`Bucket::update`].
+    /// Its revision, for [`update`](super::Bucket::update).
     pub revision: u64,
     /// When it was written, by the server's clock.
     pub time: SystemTime,
