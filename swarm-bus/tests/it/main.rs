@@ -1,6 +1,7 @@
 //! The bus against a real server, with real certificates.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod cluster;
 mod corpus;
 mod delivery;
 mod hostile;

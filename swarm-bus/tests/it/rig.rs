@@ -151,7 +151,11 @@ impl Rig {
         Self::prepare_with(test, users, &Policy::mesh())
     }
 
-    fn prepare_with(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
+    pub(crate) fn prepare_with(
+        test: &str,
+        users: &[(&str, Role)],
+        policy: &Policy,
+    ) -> Option<Self> {
         let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
         let users = users
             .iter()
@@ -333,7 +337,7 @@ pub(crate) fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
