@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 pub struct View<T: Topic> {
     shared: Arc<Mutex<Shared<T>>>,
     progress: watch::Receiver<Progress>,
+    /// How many updates were waited for.
+    seen: u64,
     task: JoinHandle<()>,
 }
 
@@ -70,6 +72,7 @@ where
         Self {
             shared,
             progress,
+            seen: 0,
             task,
         }
     }
@@ -112,14 +115,20 @@ where
         self.until_progress(|progress| progress.current).await
     }
 
-    /// Waits for a change that was not waited for yet.
+    /// Waits for a change since this was called last; what came in between counts as one.
     ///
     /// # Errors
     /// The error that ended the view.
     pub async fn changed(&mut self) -> Result<(), Arc<KvError>> {
-        let seen = self.progress.borrow_and_update().updates;
-        self.until_progress(|progress| progress.updates != seen)
-            .await
+        let before = self.seen;
+        let mut seen = before;
+        self.until_progress(|progress| {
+            seen = progress.updates;
+            seen != before
+        })
+        .await?;
+        self.seen = seen;
+        Ok(())
     }
 
     /// Waits until `wanted` accepts what the view holds; it is asked again at each change.

@@ -572,7 +572,11 @@ async fn a_view_holds_the_present_state() {
     for (value, key) in (0..).zip(&keys) {
         assert_eq!(view.get(key).unwrap().content, Content::Value(value));
     }
+    soon(view.changed()).await.unwrap();
+    let none = tokio::time::timeout(Duration::from_millis(100), view.changed()).await;
+    assert!(none.is_err());
     writer.delete(&keys[3], None).await.unwrap();
+    soon(view.changed()).await.unwrap();
     writer.put(&keys[4], &1000).await.unwrap();
     let changed = |entries: &std::collections::HashMap<Room, std::sync::Arc<_>>| {
         let entry: Option<&std::sync::Arc<swarm_bus::kv::Entry<Room>>> = entries.get(&keys[4]);
