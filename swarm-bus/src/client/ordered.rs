@@ -28,7 +28,7 @@ pub(crate) enum Unsent {
     /// The connection takes nothing any more; what was sent is still answered or lost.
     Over,
     /// Too much waits to be sent already.
-    Full,
+    Full(PublishError),
     /// It cannot be sent at all.
     Error(PublishError),
 }
@@ -81,7 +81,9 @@ impl InOrder {
                     id: id.clone(),
                 })
             }
-            Err(Refusal::Full { .. }) => Err(Unsent::Full),
+            Err(Refusal::Full { pending, capacity }) => {
+                Err(Unsent::Full(PublishError::QueueFull { pending, capacity }))
+            }
             Err(Refusal::Moved | Refusal::Closed) => Err(Unsent::Over),
         }
     }

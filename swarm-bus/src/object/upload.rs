@@ -214,24 +214,22 @@ impl<'u, 'a> Sending<'u, 'a> {
             let Some(first) = self.pending.front_mut() else {
                 return Ok(self.mark());
             };
-            match &mut first.storing {
-                Some(storing) => {
-                    let stored = storing.stored(within).await.map_err(ObjectError::from);
-                    // It is answered once.
-                    first.storing = None;
-                    match stored {
-                        Ok(_) => self.confirm_first(),
-                        Err(error) if error.is_interruption() => self.recover(error).await?,
-                        Err(error) => return Err(error),
-                    }
-                }
-                // There is no room on the way out.
-                None => self.wait(PublishError::Disconnected.into()).await?,
+            // The first one is sent before this comes to it.
+            let Some(storing) = &mut first.storing else {
+                continue;
+            };
+            let stored = storing.stored(within).await.map_err(ObjectError::from);
+            // It is answered once.
+            first.storing = None;
+            match stored {
+                Ok(_) => self.confirm_first(),
+                Err(error) if error.is_interruption() => self.recover(error).await?,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Sends what is not on its way yet.
+    /// Sends what is not on its way yet; the first chunk in any case.
     async fn send_pending(&mut self) -> Result<(), ObjectError> {
         let sent = |pending: &Pending| pending.storing.is_some();
         while let Some(at) = self.pending.iter().position(|pending| !sent(pending)) {
@@ -254,7 +252,8 @@ impl<'u, 'a> Sending<'u, 'a> {
                         self.wait(PublishError::Disconnected.into()).await?;
                     }
                 }
-                Err(Unsent::Full) => return Ok(()),
+                Err(Unsent::Full(_)) if at > 0 => return Ok(()),
+                Err(Unsent::Full(error)) => self.wait(error.into()).await?,
                 Err(Unsent::Error(error)) => return Err(error.into()),
             }
         }
