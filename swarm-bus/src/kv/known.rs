@@ -1,6 +1,5 @@
 //! What a watch has told of, and how it notices what nobody told it.
 
-use super::KvError;
 use super::bucket::MAX_KEYS;
 use std::collections::HashMap;
 
@@ -32,6 +31,10 @@ pub(super) struct Gap {
     pub(super) before: u64,
 }
 
+/// There is no room for another key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
 impl Known {
     /// Takes note of a revision; returns what is missing before it. Before the present state is
     /// complete nothing is missing: what is there begins where it begins.
@@ -40,7 +43,7 @@ impl Known {
         subject: &str,
         revision: u64,
         live: bool,
-    ) -> Result<Option<Gap>, KvError> {
+    ) -> Result<Option<Gap>, Full> {
         let gap = (self.complete && revision > self.last + 1).then_some(Gap {
             after: self.last,
             before: revision,
@@ -55,7 +58,7 @@ impl Known {
         if let Some(known) = self.subjects.get_mut(subject) {
             *known = seen;
         } else if self.subjects.len() == MAX_KEYS {
-            return Err(KvError::TooManyKeys { max: MAX_KEYS });
+            return Err(Full);
         } else {
             self.subjects.insert(subject.to_owned(), seen);
         }

@@ -1,5 +1,6 @@
 //! Follows the keys of a bucket.
 
+use super::bucket::MAX_KEYS;
 use super::entry::{is_marker, parse_key};
 use super::known::Known;
 use super::{Entry, KvError};
@@ -110,6 +111,8 @@ enum Phase {
     Sweep,
     /// Wait for a change.
     Wait,
+    /// Nothing more: there are more keys than are held.
+    Full,
 }
 
 impl<T: Topic> Watch<T> {
@@ -158,8 +161,8 @@ impl<T: Topic> Watch<T> {
     /// Dropping the future before it is ready loses nothing.
     ///
     /// # Errors
-    /// [`KvError`] when the bucket is gone, this user may not, or the client is closed. A lost
-    /// connection is no error.
+    /// [`KvError`] when the bucket is gone, this user may not, there are more keys than it holds, or
+    /// the client is closed. A lost connection is no error.
     pub async fn next(&mut self) -> Result<Update<T>, KvError> {
         loop {
             if let Some(update) = self.queue.pop_front() {
@@ -170,6 +173,7 @@ impl<T: Topic> Watch<T> {
                 Phase::Read => self.read().await,
                 Phase::Sweep => self.sweep().await,
                 Phase::Wait => self.wait().await,
+                Phase::Full => Err(KvError::TooManyKeys { max: MAX_KEYS }),
             };
             match step {
                 Ok(()) => {}
@@ -256,7 +260,10 @@ impl<T: Topic> Watch<T> {
 
     fn take(&mut self, stored: Stored) -> Result<(), KvError> {
         let (revision, live) = (stored.sequence, !is_marker(&stored));
-        let gap = self.known.note(&stored.subject, revision, live)?;
+        let Ok(gap) = self.known.note(&stored.subject, revision, live) else {
+            self.phase = Phase::Full;
+            return Ok(());
+        };
         if let Some(gap) = gap.filter(|_| self.whole) {
             self.queue.push_back(Update::Missed {
                 after: gap.after,
