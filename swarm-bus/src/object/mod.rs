@@ -37,7 +37,8 @@
 //!   download by its [`Checkpoint`]; what is there is not sent again, and is held against what it
 //!   should be.
 //! - **Nothing is left behind**: what a name stood for before is removed when the new object is
-//!   there, and [`ObjectStore::put`] removes what it could not finish. What a crash leaves,
+//!   there, and [`ObjectStore::put`] removes what it could not finish. What a crash or a dropped future
+//!   leaves,
 //!   [`ObjectStore::sweep`] finds.
 //!
 //! Reading needs no right to define consumers, as with [buckets](crate::kv).

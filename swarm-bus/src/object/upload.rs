@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// How many bytes a chunk has, but for the last; what other clients take too.
 const CHUNK: usize = 128 << 10;
+/// The most bytes that any server takes in one message.
+const MAX_CHUNK: usize = 64 << 20;
 /// How many bytes may be on their way at a time; one chunk in any case.
 const WINDOW: usize = 1 << 20;
 /// How long to wait before something is tried again.
@@ -78,10 +80,10 @@ impl<'a> Upload<'a> {
         self
     }
 
-    /// Sets how many bytes a chunk has; with its headers it must not be larger than the server
-    /// takes.
+    /// Sets how many bytes a chunk has, 64 MiB at most; with its headers it must not be larger than
+    /// the server takes.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
-        self.chunk_size = bytes.max(1);
+        self.chunk_size = bytes.clamp(1, MAX_CHUNK);
         self
     }
 
