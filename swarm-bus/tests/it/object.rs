@@ -211,6 +211,22 @@ async fn an_upload_stays_in_order_while_connections_are_replaced() {
 }
 
 #[tokio::test]
+async fn an_upload_passes_where_there_is_little_room_on_the_way_out() {
+    let Some(rig) = Rig::start_with("object::little_room", &USERS, &policy()) else {
+        return;
+    };
+    let mut options = rig.options("hub");
+    options.outbound_bytes = 50_000;
+    let hub = connected(options).await;
+    let objects = store(&hub).await;
+    let data = bytes(3_000_000, 1);
+    let mut upload = objects.upload(&name("o")).chunk_size(20_000);
+    let info = soon(upload.send(data.as_slice())).await.unwrap();
+    assert_eq!(info.chunks, 150);
+    assert!(read(&objects, &name("o")).await.unwrap() == data);
+}
+
+#[tokio::test]
 async fn an_interrupted_upload_is_resumed_by_another_client_without_sending_again() {
     let Some(mut rig) = Rig::start_with("object::upload_resume", &USERS, &policy()) else {
         return;
