@@ -14,7 +14,9 @@
 //!        └── Client ── publish   → Queued · Flushed · Stored
 //!                   ├─ subscribe → Message<Temperature> or a typed error in its place
 //!                   ├─ request / serve
-//!                   └─ streams   → ensure, consume, acknowledge, last
+//!                   ├─ streams   → ensure, consume, acknowledge, last
+//!                   ├─ kv        → typed state: compare and set, watch
+//!                   └─ object    → objects of any size: progress, resume
 //! ```
 //!
 //! # Life cycle
@@ -77,8 +79,11 @@ pub mod codec;
 #[cfg(feature = "derive")]
 pub mod dead_letter;
 pub mod envelope;
+pub mod kv;
 mod metric;
 pub mod monitor;
+#[cfg(any(feature = "client", feature = "testing"))]
+pub mod object;
 pub mod permissions;
 pub mod service;
 pub mod stream;

@@ -34,9 +34,11 @@ mod link;
 mod mailbox;
 mod many;
 mod options;
+mod ordered;
 mod publish;
 mod request;
 mod serve;
+mod signal;
 mod state;
 mod statistics;
 mod subscribe;
@@ -58,8 +60,10 @@ pub use state::{ServerInfo, State, StateWatch};
 pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
-pub(crate) use link::{Answer, ExpectedMany};
+pub(crate) use link::{Answer, Expected, ExpectedMany};
+pub(crate) use ordered::{InOrder, Storing, Unsent};
 pub(crate) use serve::Outcome;
+pub(crate) use signal::{Signal, Signals};
 pub(crate) use subscriptions::wall_clock;
 
 use crate::Token;
@@ -178,6 +182,11 @@ impl Client {
     /// An id that no other service has.
     pub(crate) fn service_id(&self) -> Token {
         Token::parse(&self.core.ids.token()).expect("hexadecimal digits are a token")
+    }
+
+    /// Returns a token that nobody can guess.
+    pub(crate) fn random_token(&self) -> String {
+        self.core.ids.token()
     }
 
     /// Returns what was counted so far.

@@ -79,7 +79,6 @@ impl Client {
     }
 
     /// Prepares a message of no topic.
-    #[cfg(feature = "derive")]
     pub(crate) fn bytes(
         &self,
         subject: Subject,
@@ -328,42 +327,11 @@ impl<T> Outgoing<'_, T> {
                     subject: subject.to_owned(),
                 })
             }
-            Ok(Some(Answer::Message(answer))) => self.acknowledged(&answer.payload),
+            Ok(Some(Answer::Message(answer))) => acknowledged(&self.id, &answer.payload),
             Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
                 subject: subject.to_owned(),
             }),
             Ok(None) | Err(_) => Err(self.unconfirmed()),
-        }
-    }
-
-    fn acknowledged(&self, answer: &Bytes) -> Result<Stored, PublishError> {
-        #[derive(Deserialize)]
-        struct Ack {
-            #[serde(default)]
-            stream: String,
-            #[serde(default)]
-            seq: u64,
-            #[serde(default)]
-            duplicate: bool,
-            error: Option<crate::stream::ApiFault>,
-        }
-        match serde_json::from_slice::<Ack>(answer) {
-            Ok(Ack {
-                error: Some(fault), ..
-            }) => Err(PublishError::Refused {
-                code: fault.err_code,
-                description: fault.description,
-            }),
-            Ok(ack) if !ack.stream.is_empty() => Ok(Stored {
-                id: self.id.clone(),
-                stream: ack.stream,
-                sequence: ack.seq,
-                duplicate: ack.duplicate,
-            }),
-            _ => Err(PublishError::Refused {
-                code: 0,
-                description: "somebody other than a stream answered".to_owned(),
-            }),
         }
     }
 
@@ -375,6 +343,38 @@ impl<T> Outgoing<'_, T> {
         PublishError::Unconfirmed {
             id: self.id.clone(),
         }
+    }
+}
+
+/// Reads a stream's acknowledgement of the message with an id.
+pub(super) fn acknowledged(id: &MessageId, answer: &Bytes) -> Result<Stored, PublishError> {
+    #[derive(Deserialize)]
+    struct Ack {
+        #[serde(default)]
+        stream: String,
+        #[serde(default)]
+        seq: u64,
+        #[serde(default)]
+        duplicate: bool,
+        error: Option<crate::stream::ApiFault>,
+    }
+    match serde_json::from_slice::<Ack>(answer) {
+        Ok(Ack {
+            error: Some(fault), ..
+        }) => Err(PublishError::Refused {
+            code: fault.err_code,
+            description: fault.description,
+        }),
+        Ok(ack) if !ack.stream.is_empty() => Ok(Stored {
+            id: id.clone(),
+            stream: ack.stream,
+            sequence: ack.seq,
+            duplicate: ack.duplicate,
+        }),
+        _ => Err(PublishError::Refused {
+            code: 0,
+            description: "somebody other than a stream answered".to_owned(),
+        }),
     }
 }
 

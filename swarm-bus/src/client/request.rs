@@ -1,6 +1,6 @@
 //! Asking.
 
-use super::link::Answer;
+use super::link::{Answer, Expected};
 use super::{Client, Fault, PublishError, RequestError};
 use crate::codec::Codec;
 use crate::envelope::{FAULT, FAULT_CODE, ID, SCHEMA};
@@ -42,6 +42,23 @@ impl Client {
         Ok((headers, payload))
     }
 
+    /// Asks in bytes, and leaves the answer to be awaited.
+    pub(crate) fn begin(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+    ) -> Result<Expected, PublishError> {
+        let mut expected = None;
+        self.send(subject, headers, payload, |link| {
+            let place = link.replies.expect(subject);
+            let inbox = place.inbox();
+            expected = Some(place);
+            Some(inbox)
+        })?;
+        Ok(expected.expect("a request is sent with the reply made for it"))
+    }
+
     /// Asks in bytes.
     pub(crate) async fn ask(
         &self,
@@ -50,14 +67,7 @@ impl Client {
         payload: &Bytes,
         within: Duration,
     ) -> Result<Delivery, RequestError> {
-        let mut expected = None;
-        self.send(subject, headers, payload, |link| {
-            let place = link.replies.expect(subject);
-            let inbox = place.inbox();
-            expected = Some(place);
-            Some(inbox)
-        })?;
-        let mut expected = expected.expect("a request is sent with the reply made for it");
+        let mut expected = self.begin(subject, headers, payload)?;
         match tokio::time::timeout(within, expected.answer()).await {
             Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
                 Err(RequestError::NoResponders {

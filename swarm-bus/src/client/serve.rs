@@ -4,7 +4,7 @@ use super::link::{Lane, Owed, Refusal, RoundTripError};
 use super::mailbox::Item;
 use super::statistics::count;
 use super::subscribe::Inbox;
-use super::subscriptions::Incoming;
+use super::subscriptions::{Incoming, Purpose};
 use super::{Client, Fault, Message, PublishError, ReceiveError, SubscribeError};
 use crate::codec::Codec;
 use crate::envelope::{FAULT, FAULT_CODE, SCHEMA};
@@ -72,7 +72,7 @@ impl Client {
         group: Option<Token>,
     ) -> Result<Requests<C>, SubscribeError> {
         Ok(Requests {
-            inbox: self.open_inbox(&filter.into(), group, true)?,
+            inbox: self.open_inbox(filter.into().pattern(), group, Purpose::Requests)?,
             topic: PhantomData,
         })
     }

@@ -3,12 +3,12 @@
 use super::link::{Lane, Refusal, RoundTripError};
 use super::mailbox::Item;
 use super::statistics::count;
-use super::subscriptions::{Incoming, Registration, Room};
+use super::subscriptions::{Incoming, Purpose, Registration, Room};
 use super::{Client, ReceiveError, State, SubscribeError};
 use crate::codec::Codec;
 use crate::topic::{Filter, ParseTopicError};
 use crate::wire::Delivery;
-use crate::{Headers, Subject, Token, Topic};
+use crate::{Headers, Pattern, Subject, Token, Topic};
 use futures_util::Stream;
 use std::fmt;
 use std::marker::PhantomData;
@@ -193,25 +193,28 @@ impl Client {
         group: Option<Token>,
     ) -> Result<Subscription<T>, SubscribeError> {
         Ok(Subscription {
-            inbox: self.open_inbox(&filter, group, false)?,
+            inbox: self.open_inbox(filter.pattern(), group, Purpose::Messages)?,
             topic: PhantomData,
         })
     }
 
-    pub(super) fn open_inbox<T: Topic>(
+    pub(super) fn open_inbox(
         &self,
-        filter: &Filter<T>,
+        pattern: &Pattern,
         group: Option<Token>,
-        serves: bool,
+        purpose: Purpose,
     ) -> Result<Inbox, SubscribeError> {
         let room = Room {
-            messages: self.core.options.subscription_messages,
+            messages: match purpose {
+                Purpose::Signals => 1,
+                _ => self.core.options.subscription_messages,
+            },
             bytes: self.core.options.subscription_bytes,
         };
         let registration = self
             .core
             .topology
-            .add(filter.pattern().clone(), group, serves, &room)
+            .add(pattern.clone(), group, purpose, &room)
             .ok_or(SubscribeError::Closed)?;
         Ok(Inbox {
             client: self.clone(),

@@ -30,20 +30,31 @@ impl Parcel for Incoming {
     }
 }
 
+/// What the messages of a subscription are to who reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Messages.
+    Messages,
+    /// Requests to be answered.
+    Requests,
+    /// Signs that something has changed, of which one says as much as many.
+    Signals,
+}
+
 /// A subscription, as connections know it.
 pub(crate) struct Registration {
     pub(super) sid: u64,
     pub(super) pattern: Pattern,
     pub(super) queue: Option<Token>,
     pub(super) mailbox: Mailbox<Incoming>,
-    /// Whether its messages are requests to be answered.
-    serves: bool,
+    purpose: Purpose,
     denied: AtomicBool,
 }
 
 impl Registration {
     pub(super) fn deliver(&self, link: &Arc<Link>, delivery: Delivery, counters: &Counters) {
-        let owed = (self.serves && delivery.reply.is_some()).then(|| Owed::new(link));
+        let serves = self.purpose == Purpose::Requests;
+        let owed = (serves && delivery.reply.is_some()).then(|| Owed::new(link));
         let incoming = Incoming {
             delivery,
             received: wall_clock(),
@@ -52,6 +63,7 @@ impl Registration {
         match self.mailbox.accept(link.id, incoming) {
             Fate::Taken => {}
             Fate::Duplicate => count(&counters.duplicates, 1),
+            Fate::Missed if self.purpose == Purpose::Signals => {}
             Fate::Missed => count(&counters.missed, 1),
         }
     }
@@ -127,7 +139,7 @@ impl Topology {
         &self,
         pattern: Pattern,
         queue: Option<Token>,
-        serves: bool,
+        purpose: Purpose,
         room: &Room,
     ) -> Option<Arc<Registration>> {
         let mut inner = lock(&self.0);
@@ -141,7 +153,7 @@ impl Topology {
             pattern,
             queue,
             mailbox: Mailbox::new(room.messages, room.bytes),
-            serves,
+            purpose,
             denied: AtomicBool::new(false),
         });
         if let (Some(_), Some(incoming)) = (&inner.current, &inner.incoming) {

@@ -1,6 +1,7 @@
 //! What exactly a policy grants a node, each pattern with its reason.
 
-use super::{AllowResponses, Policy, Right, Role, Rule, inbox};
+use super::policy::{read_stream, stream_info};
+use super::{AllowResponses, ObjectRight, Policy, Right, Role, Rule, inbox};
 use crate::service::VERBS;
 use crate::{Pattern, Token};
 use std::fmt;
@@ -40,6 +41,8 @@ pub enum Reason {
     DeadLetterKeeper(Role),
     /// The role may find services.
     ServiceDiscovery(Role),
+    /// The role may read or write the objects of a bucket.
+    Objects(Role, ObjectRight, Token),
 }
 
 impl fmt::Display for Reason {
@@ -50,6 +53,12 @@ impl fmt::Display for Reason {
             Self::StreamKeeper(role) => write!(f, "{role} keeps the streams"),
             Self::DeadLetterKeeper(role) => write!(f, "{role} keeps the dead letters"),
             Self::ServiceDiscovery(role) => write!(f, "{role} may find services"),
+            Self::Objects(role, ObjectRight::Read, bucket) => {
+                write!(f, "{role} may read the objects of {bucket}")
+            }
+            Self::Objects(role, ObjectRight::Write, bucket) => {
+                write!(f, "{role} may write the objects of {bucket}")
+            }
         }
     }
 }
@@ -97,6 +106,14 @@ impl Rule {
             Right::ReadLast(stream) => {
                 publish(vec![format!("$JS.API.DIRECT.GET.{stream}.{pattern}")])
             }
+            Right::ReadState => {
+                let asked = read_stream(&self.bucket_stream()).map(|asked| (Publish, asked));
+                asked.into_iter().chain([(Subscribe, pattern)]).collect()
+            }
+            Right::WriteState => vec![
+                (Publish, stream_info(&self.bucket_stream())),
+                (Publish, pattern),
+            ],
         }
     }
 }
@@ -133,6 +150,14 @@ impl Policy {
         for role in held(&self.dead_letter_keepers) {
             for pattern in crate::dead_letter::keeper_subjects() {
                 grant(Reason::DeadLetterKeeper(role), Direction::Publish, pattern);
+            }
+        }
+        for (role, right, bucket) in &self.objects {
+            if roles.contains(role) {
+                for pattern in right.publishes(bucket) {
+                    let reason = Reason::Objects(*role, *right, bucket.clone());
+                    grant(reason, Direction::Publish, pattern);
+                }
             }
         }
         for role in held(&self.finders) {

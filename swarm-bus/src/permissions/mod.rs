@@ -15,9 +15,11 @@
 mod grants;
 #[cfg(feature = "derive")]
 mod mesh;
+mod objects;
 mod policy;
 
 pub use grants::{Direction, Explanation, Grant, Reason};
+pub use objects::ObjectRight;
 pub use policy::{Policy, Right, Role, Rule, Scope, UnknownRole};
 
 use crate::{Pattern, Token};

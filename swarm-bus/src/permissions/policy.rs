@@ -1,6 +1,7 @@
 //! Rules by role, and what follows from them for one node.
 
-use super::{AllowResponses, Direction, Permissions, Reason, reduce};
+use super::{AllowResponses, Direction, ObjectRight, Permissions, Reason, reduce};
+use crate::kv::{bucket_of, is_bucket_name};
 use crate::service::ServiceName;
 use crate::{Pattern, Template, Token, Topic};
 use std::fmt;
@@ -74,6 +75,12 @@ pub enum Right {
     Consume(Token),
     /// Read its last message from this stream.
     ReadLast(Token),
+    /// Read the bucket that it is the keys of, and watch the keys of the scope. The scope bounds
+    /// what comes of itself, not what can be asked for: that is the whole bucket.
+    ReadState,
+    /// Write its keys. Writing on the condition of what is there needs [`ReadState`](Self::ReadState)
+    /// too.
+    WriteState,
 }
 
 /// Of which nodes' share of a topic a [`Right`] speaks.
@@ -87,7 +94,8 @@ pub enum Scope {
 }
 
 impl Right {
-    /// Returns the name: `publish`, `subscribe`, `serve`, `provide`, `consume`, `read_last`.
+    /// Returns the name: `publish`, `subscribe`, `serve`, `provide`, `consume`, `read_last`,
+    /// `read_state`, `write_state`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -97,6 +105,8 @@ impl Right {
             Self::Provide(_) => "provide",
             Self::Consume(_) => "consume",
             Self::ReadLast(_) => "read_last",
+            Self::ReadState => "read_state",
+            Self::WriteState => "write_state",
         }
     }
 
@@ -137,8 +147,17 @@ pub struct Rule {
 
 impl Rule {
     /// Gives a role a right over the topic `T`.
+    ///
+    /// # Panics
+    /// When the right is over a bucket and the template of `T` is none, `$KV.<bucket>.<key>`.
     #[must_use]
     pub fn new<T: Topic>(role: Role, right: Right, scope: Scope) -> Self {
+        assert!(
+            !matches!(right, Right::ReadState | Right::WriteState)
+                || bucket_of(&T::TEMPLATE).is_some(),
+            "`{}` is no key of a bucket",
+            T::TEMPLATE
+        );
         Self {
             role,
             right,
@@ -171,6 +190,11 @@ impl Rule {
         self.scope
     }
 
+    /// Returns the stream of the bucket, of which it was made sure that there is one.
+    pub(super) fn bucket_stream(&self) -> String {
+        format!("KV_{}", bucket_of(&self.template).unwrap_or_default())
+    }
+
     pub(super) fn pattern(&self, node: &Token) -> Pattern {
         let values: Vec<_> = self
             .template
@@ -191,6 +215,8 @@ impl fmt::Display for Rule {
             Right::Provide(service) => write!(f, "provide, as service {service}, ")?,
             Right::Consume(stream) => write!(f, "consume from {stream} ")?,
             Right::ReadLast(stream) => write!(f, "read the last in {stream} of ")?,
+            Right::ReadState => f.write_str("read the bucket of, and watch ")?,
+            Right::WriteState => f.write_str("write ")?,
         }
         match (self.scope, self.template.names().next()) {
             (_, None) => {}
@@ -210,6 +236,7 @@ pub struct Policy {
     pub(super) dead_letter_keepers: Vec<Role>,
     pub(super) finders: Vec<Role>,
     responses: AllowResponses,
+    pub(super) objects: Vec<(Role, ObjectRight, Token)>,
 }
 
 impl Policy {
@@ -223,6 +250,20 @@ impl Policy {
     #[must_use]
     pub fn with(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
+        self
+    }
+
+    /// Gives a role a right over a bucket of objects.
+    ///
+    /// # Panics
+    /// When `bucket` is no name of a bucket: letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn with_objects(mut self, role: Role, right: ObjectRight, bucket: Token) -> Self {
+        assert!(
+            is_bucket_name(bucket.as_str().as_bytes()),
+            "`{bucket}` is no name of a bucket"
+        );
+        self.objects.push((role, right, bucket));
         self
     }
 
@@ -290,6 +331,21 @@ impl Policy {
             allow_responses: serves.then_some(self.responses),
         }
     }
+}
+
+/// What asks a stream what it is.
+pub(super) fn stream_info(stream: &str) -> Pattern {
+    Pattern::from_checked(format!("$JS.API.STREAM.INFO.{stream}"))
+}
+
+/// What asks a stream for any of its messages.
+pub(super) fn read_stream(stream: &str) -> [Pattern; 4] {
+    [
+        stream_info(stream),
+        Pattern::from_checked(format!("$JS.API.DIRECT.GET.{stream}")),
+        Pattern::from_checked(format!("$JS.API.DIRECT.GET.{stream}.>")),
+        Pattern::from_checked(format!("$JS.API.STREAM.MSG.GET.{stream}")),
+    ]
 }
 
 #[cfg(test)]

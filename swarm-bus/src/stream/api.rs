@@ -15,6 +15,10 @@ use std::time::Duration;
 const NO_STREAM: u32 = 10059;
 const NO_CONSUMER: u32 = 10014;
 
+/// JetStream's numbers of errors that mean that a subject is at another message than was expected.
+/// A cluster may give the second, which does not say at which.
+pub(crate) const WRONG_SEQUENCE: [u32; 2] = [10071, 10164];
+
 /// An error in an answer of JetStream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ApiFault {
@@ -22,6 +26,15 @@ pub(crate) struct ApiFault {
     pub(crate) err_code: u32,
     #[serde(default)]
     pub(crate) description: String,
+}
+
+impl ApiFault {
+    pub(crate) fn new(err_code: u32, description: String) -> Self {
+        Self {
+            err_code,
+            description,
+        }
+    }
 }
 
 impl From<ApiFault> for StreamError {
@@ -131,6 +144,9 @@ impl StreamConfig {
         }
         if self.compressed {
             config.insert("compression".into(), json!("s2"));
+        }
+        if self.message_ttl {
+            config.insert("allow_msg_ttl".into(), json!(true));
         }
         if !self.metadata.is_empty() {
             config.insert("metadata".into(), json!(self.metadata));

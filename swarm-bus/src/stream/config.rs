@@ -77,6 +77,8 @@ pub struct StreamConfig {
     pub allow_rollup: bool,
     /// Whether it lies compressed. Needs server 2.10.
     pub compressed: bool,
+    /// Whether a message may be given an age limit of its own. Needs server 2.11.
+    pub message_ttl: bool,
     /// What people and tools note about it. Needs server 2.10.
     pub metadata: BTreeMap<String, String>,
 }
@@ -102,6 +104,7 @@ impl StreamConfig {
             deny_delete: false,
             allow_rollup: false,
             compressed: false,
+            message_ttl: false,
             metadata: BTreeMap::new(),
         }
     }

@@ -41,6 +41,12 @@ pub enum StreamError {
     /// The answer cannot be read.
     #[error("the server's answer cannot be read")]
     Answer(#[source] serde_json::Error),
+    /// The answer is JSON or a message, and not what a stream says.
+    #[error("the server's answer is malformed: {what}")]
+    Malformed {
+        /// What in it.
+        what: &'static str,
+    },
 }
 
 impl From<PublishError> for StreamError {

@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// Returns the version of the server.
-    pub(super) fn server_version(&self) -> Result<ServerVersion, StreamError> {
+    pub(crate) fn server_version(&self) -> Result<ServerVersion, StreamError> {
         match self.states().current() {
             crate::client::State::Connected { server } => Ok(server.version),
             _ => Err(PublishError::Disconnected.into()),

@@ -20,6 +20,7 @@ impl ServerVersion {
     const V2_10: Self = Self::new(2, 10, 0);
     #[cfg(feature = "client")]
     const V2_10_4: Self = Self::new(2, 10, 4);
+    const V2_11: Self = Self::new(2, 11, 0);
 
     /// Makes a version.
     #[must_use]
@@ -78,6 +79,16 @@ pub struct Unsupported {
     pub server: ServerVersion,
 }
 
+const MESSAGE_TTL: &str = "an age limit for single messages";
+
+impl ServerVersion {
+    /// Says whether it would ignore the age limit of a single message.
+    #[cfg(feature = "client")]
+    pub(crate) fn check_message_ttl(self) -> Result<(), Unsupported> {
+        needs(true, MESSAGE_TTL, Self::V2_11, self)
+    }
+}
+
 impl StreamConfig {
     /// Says what of this a server of the given version would ignore without a word.
     ///
@@ -86,6 +97,7 @@ impl StreamConfig {
     pub fn check(&self, server: ServerVersion) -> Result<(), Unsupported> {
         needs(self.direct_get, "direct get", ServerVersion::V2_9, server)?;
         needs(self.compressed, "compression", ServerVersion::V2_10, server)?;
+        needs(self.message_ttl, MESSAGE_TTL, ServerVersion::V2_11, server)?;
         let noted = !self.metadata.is_empty();
         needs(noted, "stream metadata", ServerVersion::V2_10, server)
     }
@@ -151,5 +163,10 @@ mod tests {
         assert!(stream.check(old).is_ok());
         stream.compressed = true;
         assert_eq!(stream.check(old).unwrap_err().feature, "compression");
+        stream.compressed = false;
+        stream.message_ttl = true;
+        let refused = stream.check(ServerVersion::new(2, 10, 29)).unwrap_err();
+        assert_eq!(refused.feature, MESSAGE_TTL);
+        assert_eq!(refused.needs, ServerVersion::new(2, 11, 0));
     }
 }

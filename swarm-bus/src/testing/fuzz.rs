@@ -3,11 +3,13 @@
 use super::core::{Core, Limits};
 #[cfg(feature = "derive")]
 use crate::Topic as _;
-use crate::wire::{Decoder, ServerOp};
+use crate::object::{Described, Mark, ObjectName, UploadId};
+use crate::stream::Found;
+use crate::wire::{Decoder, Delivery, ServerOp, headers_of};
 use crate::{Codec, Json, Pattern, Subject, Token, monitor};
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Parses text as token, subject and pattern, and holds the results to the laws between them.
 ///
@@ -188,4 +190,64 @@ fn served(data: &[u8], piece: usize) -> [Vec<u8>; 2] {
         let output = core.take_output(id);
         output.map_or_else(Vec::new, |output| output.bytes.to_vec())
     })
+}
+
+/// Reads a message of a stream in both forms in which JetStream hands it out.
+///
+/// # Panics
+/// When what was read says less than it must.
+pub fn fuzz_stored(data: &[u8]) {
+    if let Ok(Found::Message(stored)) = Found::from_json(data) {
+        assert!(stored.payload.len() <= data.len());
+    }
+    let Ok(headers) = headers_of(data) else {
+        return;
+    };
+    let subject = headers.get("Nats-Subject").map(str::to_owned);
+    let delivery = Delivery {
+        sid: 1,
+        subject: "_INBOX".to_owned(),
+        reply: None,
+        status: None,
+        description: String::new(),
+        headers,
+        payload: Bytes::new(),
+    };
+    if let Ok(Found::Message(stored)) = Found::from_direct(delivery) {
+        assert_eq!(Some(stored.subject), subject);
+    }
+}
+
+/// Reads bytes as the description of an object, which is written back and read again; and as the
+/// mark of a chunk and the names in subjects.
+///
+/// # Panics
+/// When what was read is written otherwise.
+pub fn fuzz_object(data: &[u8]) {
+    const BUCKET: Token = Token::from_static("b");
+    let text = String::from_utf8_lossy(data);
+    if let Ok(mark) = text.parse::<Mark>() {
+        assert_eq!(mark.to_string().parse(), Ok(mark));
+    }
+    if let Ok(id) = text.parse::<UploadId>() {
+        let subject = id.subject(&BUCKET);
+        assert_eq!(subject.tokens().last(), Some(id.as_str()));
+        assert!(Subject::parse(subject.as_str()).is_ok());
+    }
+    // A description stands under the subject of its name; whatever stands elsewhere is refused.
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let named = serde_json::from_slice::<Named>(data).ok();
+    let name = named.and_then(|named| ObjectName::parse(&named.name).ok());
+    let subject = name.map(|name| name.subject(&BUCKET).to_string());
+    let subject = subject.as_deref().unwrap_or("$O.b.M.YQ==");
+    let parse = |json: &[u8]| Described::parse(json, &BUCKET, subject, SystemTime::UNIX_EPOCH);
+    if let Ok(Described::Object(info)) = parse(data) {
+        let deleted = parse(&info.to_deleted_json(&BUCKET));
+        assert_eq!(deleted.ok(), Some(Described::Deleted));
+        let written = parse(&info.to_json(&BUCKET, 1));
+        assert_eq!(written.ok(), Some(Described::Object(info)));
+    }
 }

@@ -8,11 +8,9 @@ pub(crate) mod encode;
 mod info;
 
 pub(crate) use complaint::Complaint;
-pub(crate) use decode::Decoder;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;
-#[cfg(feature = "client")]
-pub(crate) use decode::headers_of;
+pub(crate) use decode::{Decoder, headers_of};
 pub(crate) use info::Info;
 
 use crate::Headers;

@@ -68,3 +68,13 @@ fn the_corpus_of_the_protocol_holds() {
 fn the_corpus_of_the_server_in_the_process_holds() {
     replay("bus_server", swarm_bus::testing::fuzz_server);
 }
+
+#[test]
+fn the_corpus_of_stored_messages_holds() {
+    replay("bus_stored", swarm_bus::testing::fuzz_stored);
+}
+
+#[test]
+fn the_corpus_of_objects_holds() {
+    replay("bus_object", swarm_bus::testing::fuzz_object);
+}

@@ -157,7 +157,7 @@ async fn kept(keeper: &mut Keeper) -> (u64, bool, bool) {
 
 #[tokio::test]
 async fn what_fails_always_is_kept_whole_and_replayed_once() {
-    let Some(rig) = Rig::start_under("dead_letter::whole", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("dead_letter::whole", &USERS, &policy()) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -237,7 +237,7 @@ async fn an_advisory_that_comes_again_makes_no_second_letter_however_late() {
         Right::Publish,
         Scope::All,
     ));
-    let Some(rig) = Rig::start_under("dead_letter::once", &policy, &USERS) else {
+    let Some(rig) = Rig::start_with("dead_letter::once", &USERS, &policy) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -352,7 +352,7 @@ async fn an_advisory_that_comes_again_makes_no_second_letter_however_late() {
 
 #[tokio::test]
 async fn when_there_is_no_room_for_letters_the_advisories_wait() {
-    let Some(rig) = Rig::start_under("dead_letter::full", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("dead_letter::full", &USERS, &policy()) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -397,7 +397,7 @@ async fn what_cannot_be_read_becomes_a_letter_as_its_user_says() {
             true,
         ),
     ] {
-        let Some(rig) = Rig::start_under("dead_letter::unread", &policy(), &USERS) else {
+        let Some(rig) = Rig::start_with("dead_letter::unread", &USERS, &policy()) else {
             return;
         };
         let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -448,7 +448,7 @@ async fn what_cannot_be_read_becomes_a_letter_as_its_user_says() {
 
 #[tokio::test]
 async fn one_that_leaves_no_room_stays_where_it_is_and_another_goes_to_one_consumer() {
-    let Some(rig) = Rig::start_under("dead_letter::large", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("dead_letter::large", &USERS, &policy()) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -502,7 +502,7 @@ async fn one_that_leaves_no_room_stays_where_it_is_and_another_goes_to_one_consu
 
 #[tokio::test]
 async fn a_stranger_can_neither_forge_an_advisory_nor_a_letter_nor_read_any() {
-    let Some(rig) = Rig::start_under("dead_letter::stranger", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("dead_letter::stranger", &USERS, &policy()) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -556,7 +556,7 @@ async fn a_stranger_can_neither_forge_an_advisory_nor_a_letter_nor_read_any() {
 #[tokio::test]
 async fn a_server_killed_in_the_middle_costs_no_letter_and_doubles_none() {
     const COUNT: u64 = 400;
-    let Some(mut rig) = Rig::start_under("dead_letter::killed", &policy(), &USERS) else {
+    let Some(mut rig) = Rig::start_with("dead_letter::killed", &USERS, &policy()) else {
         return;
     };
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
@@ -621,7 +621,7 @@ async fn a_job_that_another_library_gives_up_is_kept_read_and_replayed() {
         ("keeper", Role::Operator),
         ("peer", Role::Hub),
     ];
-    let Some(rig) = Rig::start_under(test, &policy(), &users) else {
+    let Some(rig) = Rig::start_with(test, &users, &policy()) else {
         return;
     };
     let own = rig.authority.client("peer");

@@ -4,6 +4,7 @@
 mod agreement;
 #[cfg(all(feature = "msgpack", feature = "schema"))]
 mod catalogue;
+mod cluster;
 #[cfg(all(feature = "cbor", feature = "msgpack"))]
 mod codec;
 mod corpus;
@@ -11,12 +12,16 @@ mod dead_letter;
 mod delivery;
 mod hostile;
 mod in_process;
+mod kv;
 mod many;
 mod monitor;
+mod object;
 mod outage;
 mod peer;
 mod permissions;
+mod raw;
 mod reload;
 mod rig;
 mod service;
+mod state_peer;
 mod stream;

@@ -73,7 +73,7 @@ fn subscriptions(rig: &Rig, node: &str) -> u64 {
 
 #[tokio::test]
 async fn all_who_answer_are_heard_and_what_cannot_be_read_takes_its_place() {
-    let Some(rig) = Rig::start_under("many::all", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::all", &USERS, &policy()) else {
         return;
     };
     let operator = rig.client("op").await;
@@ -121,7 +121,7 @@ async fn all_who_answer_are_heard_and_what_cannot_be_read_takes_its_place() {
 
 #[tokio::test]
 async fn one_who_answers_in_parts_marks_the_end() {
-    let Some(rig) = Rig::start_under("many::parts", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::parts", &USERS, &policy()) else {
         return;
     };
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
@@ -146,7 +146,7 @@ async fn one_who_answers_in_parts_marks_the_end() {
 
 #[tokio::test]
 async fn an_absence_and_a_denial_are_said_at_once() {
-    let Some(rig) = Rig::start_under("many::nobody", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::nobody", &USERS, &policy()) else {
         return;
     };
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
@@ -173,7 +173,7 @@ async fn an_absence_and_a_denial_are_said_at_once() {
 
 #[tokio::test]
 async fn an_asker_who_goes_early_leaves_nothing_behind() {
-    let Some(rig) = Rig::start_under("many::early", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::early", &USERS, &policy()) else {
         return;
     };
     let operator = rig.client("op").await;
@@ -205,7 +205,7 @@ async fn an_asker_who_goes_early_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn more_than_is_held_for_a_slow_asker_is_counted() {
-    let Some(rig) = Rig::start_under("many::slow", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::slow", &USERS, &policy()) else {
         return;
     };
     let mut options = rig.options("op");
@@ -237,7 +237,7 @@ async fn more_than_is_held_for_a_slow_asker_is_counted() {
 
 #[tokio::test]
 async fn a_responder_killed_in_the_middle_and_a_lost_server_end_the_waiting() {
-    let Some(mut rig) = Rig::start_under("many::killed", &policy(), &USERS) else {
+    let Some(mut rig) = Rig::start_with("many::killed", &USERS, &policy()) else {
         return;
     };
     let operator = rig.client("op").await;
@@ -274,7 +274,7 @@ async fn a_responder_killed_in_the_middle_and_a_lost_server_end_the_waiting() {
 
 #[tokio::test]
 async fn answers_under_way_come_though_both_sides_replace_their_connections() {
-    let Some(rig) = Rig::start_under("many::reload", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("many::reload", &USERS, &policy()) else {
         return;
     };
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);

@@ -139,19 +139,23 @@ impl Rig {
         Some(rig)
     }
 
-    /// Starts a server whose users have the rights of another policy than the mesh's.
-    pub(crate) fn start_under(test: &str, policy: &Policy, users: &[(&str, Role)]) -> Option<Self> {
-        let mut rig = Self::prepare_under(test, policy, users)?;
+    /// Starts a server whose users may do what another policy than the mesh's says.
+    pub(crate) fn start_with(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
+        let mut rig = Self::prepare_with(test, users, policy)?;
         rig.run();
         Some(rig)
     }
 
     /// Prepares all without starting the server.
     pub(crate) fn prepare(test: &str, users: &[(&str, Role)]) -> Option<Self> {
-        Self::prepare_under(test, &Policy::mesh(), users)
+        Self::prepare_with(test, users, &Policy::mesh())
     }
 
-    fn prepare_under(test: &str, policy: &Policy, users: &[(&str, Role)]) -> Option<Self> {
+    pub(crate) fn prepare_with(
+        test: &str,
+        users: &[(&str, Role)],
+        policy: &Policy,
+    ) -> Option<Self> {
         let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
         let users = users
             .iter()
@@ -333,7 +337,7 @@ pub(crate) fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -83,7 +83,7 @@ async fn found(client: &Client) -> Vec<ServiceInfo> {
 
 #[tokio::test]
 async fn instances_are_found_share_the_requests_and_count_them() {
-    let Some(rig) = Rig::start_under("service::share", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("service::share", &USERS, &policy()) else {
         return;
     };
     let operator = rig.client("op").await;
@@ -147,7 +147,7 @@ async fn instances_are_found_share_the_requests_and_count_them() {
 
 #[tokio::test]
 async fn a_service_ends_in_order_and_the_next_takes_over() {
-    let Some(rig) = Rig::start_under("service::stop", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("service::stop", &USERS, &policy()) else {
         return;
     };
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
@@ -235,7 +235,7 @@ async fn a_service_ends_in_order_and_the_next_takes_over() {
 
 #[tokio::test]
 async fn who_asks_while_a_service_stops_or_moves_is_answered_or_told() {
-    let Some(rig) = Rig::start_under("service::flood", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("service::flood", &USERS, &policy()) else {
         return;
     };
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
@@ -275,7 +275,7 @@ async fn who_asks_while_a_service_stops_or_moves_is_answered_or_told() {
 
 #[tokio::test]
 async fn a_provider_cut_off_in_the_middle_is_replaced_and_a_server_back_finds_its_services() {
-    let Some(mut rig) = Rig::start_under("service::cut", &policy(), &USERS) else {
+    let Some(mut rig) = Rig::start_with("service::cut", &USERS, &policy()) else {
         return;
     };
     let operator = rig.client("op").await;
@@ -329,7 +329,7 @@ async fn a_provider_cut_off_in_the_middle_is_replaced_and_a_server_back_finds_it
 
 #[tokio::test]
 async fn a_provider_may_what_its_service_needs_and_no_more() {
-    let Some(rig) = Rig::start_under("service::rights", &policy(), &USERS) else {
+    let Some(rig) = Rig::start_with("service::rights", &USERS, &policy()) else {
         return;
     };
     let permissions = policy().permissions(&token("n1"), &[Role::Edge]);
@@ -408,7 +408,7 @@ async fn another_library_finds_our_services_and_is_found() {
         ("n1", Role::Edge),
         ("peer", Role::Hub),
     ];
-    let Some(rig) = Rig::start_under(test, &policy, &users) else {
+    let Some(rig) = Rig::start_with(test, &users, &policy) else {
         return;
     };
     let own = rig.authority.client("peer");

@@ -1,0 +1,110 @@
+//! Messages to a stream that are on their way several at a time and must be stored in their order.
+
+use super::link::{Answer, Expected, Link, Refusal};
+use super::publish::acknowledged;
+use super::statistics::count;
+use super::{Client, PublishError, Stored, SubscribeError};
+use crate::envelope::ID;
+use crate::wire::encode;
+use crate::{Headers, MessageId, Subject};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One connection, and no other: what is sent on it is stored in its order, and when it breaks,
+/// what is missing is missing at the end.
+///
+/// [`Client::bytes`] takes whichever connection there is: of two messages the first may be lost with
+/// one and the second arrive by the next.
+pub(crate) struct InOrder {
+    client: Client,
+    link: Arc<Link>,
+}
+
+/// Why a message was not sent on this connection.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// The connection takes nothing any more; what was sent is still answered or lost.
+    Over,
+    /// Too much waits to be sent already.
+    Full(PublishError),
+    /// It cannot be sent at all.
+    Error(PublishError),
+}
+
+/// A message that is on its way to a stream.
+pub(crate) struct Storing {
+    expected: Expected,
+    subject: Subject,
+    id: MessageId,
+}
+
+impl Client {
+    /// Waits for a connection to send on in order.
+    pub(crate) async fn in_order(&self, within: Duration) -> Result<InOrder, SubscribeError> {
+        let link = self.link_by(Instant::now() + within).await?;
+        Ok(InOrder {
+            client: self.clone(),
+            link,
+        })
+    }
+}
+
+impl InOrder {
+    /// Sends a message under an id, by which a stream keeps it once.
+    pub(crate) fn store(
+        &self,
+        subject: &Subject,
+        mut headers: Headers,
+        payload: &Bytes,
+        id: &MessageId,
+    ) -> Result<Storing, Unsent> {
+        let set = headers.set(ID, id.as_str());
+        set.map_err(|error| Unsent::Error(error.into()))?;
+        let size = encode::header_length(&headers) + payload.len();
+        let max = self.link.server.max_payload;
+        if size > max {
+            return Err(Unsent::Error(PublishError::TooLarge { size, max }));
+        }
+        let expected = self.link.replies.expect(subject.as_str());
+        let inbox = expected.inbox();
+        let written = self.link.out.user(size + subject.as_str().len(), |to| {
+            encode::publish(to, subject.as_str(), Some(&inbox), &headers, payload);
+        });
+        match written {
+            Ok(()) => {
+                count(&self.client.core.counters.messages_out, 1);
+                Ok(Storing {
+                    expected,
+                    subject: subject.clone(),
+                    id: id.clone(),
+                })
+            }
+            Err(Refusal::Full { pending, capacity }) => {
+                Err(Unsent::Full(PublishError::QueueFull { pending, capacity }))
+            }
+            Err(Refusal::Moved | Refusal::Closed) => Err(Unsent::Over),
+        }
+    }
+}
+
+impl Storing {
+    /// Waits for the stream's acknowledgement. Dropping the future before it is ready loses nothing.
+    pub(crate) async fn stored(&mut self, within: Duration) -> Result<Stored, PublishError> {
+        match tokio::time::timeout(within, self.expected.answer()).await {
+            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
+                Err(PublishError::NoStream {
+                    subject: self.subject.to_string(),
+                })
+            }
+            Ok(Some(Answer::Message(answer))) => acknowledged(&self.id, &answer.payload),
+            Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
+                subject: self.subject.to_string(),
+            }),
+            Ok(None) | Err(_) => Err(PublishError::Unconfirmed {
+                id: self.id.clone(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Reads what a stream keeps without a consumer.
+//!
+//! JetStream hands out single messages: the last one of a subject, or the first one of a filter
+//! from a sequence number on. Asked again and again the latter is all that an ordered consumer
+//! gives, and the reader needs no right to define consumers: whoever may do that may have the
+//! server send stored messages anywhere.
+
+use super::stored::{Found, Malformed, Stored};
+use super::{ApiFault, StreamError};
+use crate::client::{Answer, Client, Expected, PublishError, RequestError};
+use crate::{Headers, Pattern, Subject, Token};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a stream says of itself, as far as reading needs it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct StreamSummary {
+    /// When it was made: tells it from another one of the same name.
+    pub(crate) created: String,
+    #[serde(default)]
+    pub(crate) config: Settings,
+    #[serde(default)]
+    pub(crate) state: Contents,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Settings {
+    allow_direct: bool,
+    num_replicas: u64,
+    /// In nanoseconds; 0 for no limit.
+    pub(crate) max_age: u64,
+}
+
+/// What a stream holds. Two that are equal are of the same messages, as long as it is the same
+/// stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Contents {
+    messages: u64,
+    first_seq: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) num_subjects: u64,
+}
+
+/// Reads a stream.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) client: Client,
+    pub(crate) stream: Token,
+    mode: Arc<Mode>,
+}
+
+/// Who answers, as the stream said when it was asked last.
+#[derive(Default)]
+struct Mode {
+    /// Whether any server that has the stream may answer, or its leader alone.
+    direct: AtomicBool,
+    /// Whether a server that answers may lag behind the leader.
+    replicated: AtomicBool,
+}
+
+/// Some of the subjects of a stream.
+pub(crate) struct Page {
+    /// How many there are on all pages.
+    pub(crate) total: usize,
+    pub(crate) subjects: HashMap<String, u64>,
+}
+
+/// Which message is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// The last one of a subject.
+    Last(&'a Subject),
+    /// The first one of a filter from a sequence number on.
+    Next { filter: &'a Pattern, from: u64 },
+}
+
+/// A message that was asked for.
+pub(crate) struct Asked {
+    expected: Expected,
+    subject: String,
+    direct: bool,
+}
+
+impl Reader {
+    /// Opens a stream, and says what it says of itself.
+    pub(crate) async fn open(
+        client: &Client,
+        stream: Token,
+    ) -> Result<(Self, StreamSummary), StreamError> {
+        let reader = Self {
+            client: client.clone(),
+            stream,
+            mode: Arc::default(),
+        };
+        let info = reader.info().await?;
+        Ok((reader, info))
+    }
+
+    pub(crate) async fn info(&self) -> Result<StreamSummary, StreamError> {
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.stream);
+        let info: StreamSummary = self.client.stream_request(&subject, &Value::Null).await?;
+        let (direct, replicated) = (info.config.allow_direct, info.config.num_replicas > 1);
+        self.mode.direct.store(direct, Ordering::Relaxed);
+        self.mode.replicated.store(replicated, Ordering::Relaxed);
+        Ok(info)
+    }
+
+    /// Counts the messages of one subject.
+    pub(crate) async fn count(&self, subject: &Subject) -> Result<u64, StreamError> {
+        let page = self.subjects(&subject.into(), 0).await?;
+        Ok(page.subjects.get(subject.as_str()).copied().unwrap_or(0))
+    }
+
+    /// Lists the subjects of a filter, with the number of messages of each, from the one with the
+    /// number `offset` on.
+    pub(crate) async fn subjects(
+        &self,
+        filter: &Pattern,
+        offset: usize,
+    ) -> Result<Page, StreamError> {
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(default)]
+            total: usize,
+            #[serde(default)]
+            state: State,
+        }
+        #[derive(Default, Deserialize)]
+        struct State {
+            #[serde(default)]
+            subjects: HashMap<String, u64>,
+        }
+        let request = format!("$JS.API.STREAM.INFO.{}", self.stream);
+        let body = json!({"subjects_filter": filter, "offset": offset});
+        let info: Info = self.client.stream_request(&request, &body).await?;
+        Ok(Page {
+            total: info.total,
+            subjects: info.state.subjects,
+        })
+    }
+
+    /// Reads the last message of a subject. Of a replicated stream it may be one that the leader
+    /// has replaced a moment ago.
+    pub(crate) async fn last(&self, subject: &Subject) -> Result<Option<Stored>, StreamError> {
+        let asked = self.ask(Wanted::Last(subject), self.is_direct())?;
+        self.answer(asked).await
+    }
+
+    /// Reads the last message of a subject that the leader has.
+    pub(crate) async fn last_of_leader(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<Stored>, StreamError> {
+        let direct = self.is_direct() && !self.may_lag();
+        let asked = self.ask(Wanted::Last(subject), direct)?;
+        self.answer(asked).await
+    }
+
+    /// Asks for the first message of a filter from a sequence number on.
+    pub(super) fn begin_next(&self, filter: &Pattern, from: u64) -> Result<Asked, StreamError> {
+        self.ask(Wanted::Next { filter, from }, self.is_direct())
+    }
+
+    /// Makes sure that there is no such message where a server said so that may lag behind.
+    pub(super) async fn confirm_nothing(
+        &self,
+        filter: &Pattern,
+        from: u64,
+    ) -> Result<Option<Stored>, StreamError> {
+        if !self.may_lag() {
+            return Ok(None);
+        }
+        let asked = self.ask(Wanted::Next { filter, from }, false)?;
+        self.answer(asked).await
+    }
+
+    fn is_direct(&self) -> bool {
+        self.mode.direct.load(Ordering::Relaxed)
+    }
+
+    /// Says whether what answers may lag behind the leader.
+    fn may_lag(&self) -> bool {
+        self.is_direct() && self.mode.replicated.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self, wanted: Wanted<'_>, direct: bool) -> Result<Asked, StreamError> {
+        let stream = &self.stream;
+        let verb = match direct {
+            true => "DIRECT.GET",
+            false => "STREAM.MSG.GET",
+        };
+        let (subject, body) = match wanted {
+            // In this form the server's permissions can tell one subject from another.
+            Wanted::Last(subject) if direct => {
+                (format!("$JS.API.{verb}.{stream}.{subject}"), Bytes::new())
+            }
+            Wanted::Last(subject) => (
+                format!("$JS.API.{verb}.{stream}"),
+                json!({"last_by_subj": subject}).to_string().into(),
+            ),
+            Wanted::Next { filter, from } => (
+                format!("$JS.API.{verb}.{stream}"),
+                json!({"seq": from, "next_by_subj": filter})
+                    .to_string()
+                    .into(),
+            ),
+        };
+        let expected = self.client.begin(&subject, &Headers::new(), &body)?;
+        Ok(Asked {
+            expected,
+            subject,
+            direct,
+        })
+    }
+
+    pub(super) async fn answer(&self, mut asked: Asked) -> Result<Option<Stored>, StreamError> {
+        self.answer_to(&mut asked).await
+    }
+
+    /// Waits for the answer. Dropping the future before it is ready loses nothing.
+    pub(super) async fn answer_to(&self, asked: &mut Asked) -> Result<Option<Stored>, StreamError> {
+        let within = self.client.core.options.timeout;
+        let answer = match tokio::time::timeout(within, asked.expected.answer()).await {
+            Ok(Some(Answer::Message(answer))) => answer,
+            Ok(Some(Answer::Denied)) => {
+                return Err(PublishError::Denied {
+                    subject: asked.subject.clone(),
+                }
+                .into());
+            }
+            Ok(None) => return Err(RequestError::LinkLost.into()),
+            Err(_) => return Err(RequestError::TimedOut { after: within }.into()),
+        };
+        if answer.status == Some(503) {
+            return Err(StreamError::NoJetStream);
+        }
+        let found = match asked.direct {
+            true => Found::from_direct(answer),
+            false => Found::from_json(&answer.payload),
+        };
+        match found {
+            Ok(Found::Message(stored)) => Ok(Some(stored)),
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::Refused { code, description }) => {
+                Err(ApiFault::new(code, description).into())
+            }
+            Err(Malformed(what)) => Err(StreamError::Malformed { what }),
+        }
+    }
+}
+
+impl StreamError {
+    /// Says whether it is the connection or the server that is not ready, which passes.
+    pub(crate) fn is_interruption(&self) -> bool {
+        /// JetStream's numbers of errors of a cluster that has no leader yet.
+        const UNSETTLED: [u32; 3] = [10008, 10009, 10118];
+        match self {
+            Self::Request(
+                RequestError::LinkLost
+                | RequestError::TimedOut { .. }
+                | RequestError::NoResponders { .. }
+                | RequestError::Publish(
+                    PublishError::Disconnected
+                    | PublishError::QueueFull { .. }
+                    | PublishError::Unconfirmed { .. },
+                ),
+            )
+            | Self::NoJetStream => true,
+            Self::Refused { code, .. } => UNSETTLED.contains(code),
+            _ => false,
+        }
+    }
+}
