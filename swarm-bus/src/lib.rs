@@ -40,6 +40,7 @@
 //! - `client` (default): the client, on Tokio and rustls. Without it the crate is pure: topics,
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
+//! - `spool` (default): store-and-forward on disk.
 //! - `testing`: entry points for fuzzing, outside semver.
 //!
 //! # Example
@@ -73,6 +74,8 @@ pub mod envelope;
 mod metric;
 pub mod monitor;
 pub mod permissions;
+#[cfg(feature = "spool")]
+pub mod spool;
 pub mod stream;
 pub mod subject;
 pub mod topic;
@@ -100,7 +103,7 @@ pub use metric::{Metric, MetricKind};
 pub use subject::{ParseSubjectError, Pattern, Subject, Token};
 #[cfg(feature = "derive")]
 pub use swarm_bus_derive::Topic;
-pub use topic::{Call, Delivery, Filter, Parameter, ParseTopicError, Template, Topic};
+pub use topic::{Call, Delivery, Filter, Offline, Parameter, ParseTopicError, Template, Topic};
 
 /// What the code written by `derive(Topic)` calls.
 #[doc(hidden)]

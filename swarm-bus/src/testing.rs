@@ -97,3 +97,12 @@ fn read(data: &[u8], piece: usize) -> (Vec<ServerOp>, bool) {
     }
     (ops, false)
 }
+
+/// Reads bytes as the files of a spool, and goes on with what is there.
+///
+/// # Panics
+/// When what reads back was not written, or something is lost on the way.
+#[cfg(feature = "spool")]
+pub fn fuzz_spool(data: &[u8]) {
+    crate::spool::fuzz::files(data);
+}

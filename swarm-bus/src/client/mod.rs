@@ -54,7 +54,13 @@ pub use state::{ServerInfo, State, StateWatch};
 pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
+#[cfg(feature = "spool")]
+pub(crate) use backoff::pause as backoff_pause;
+#[cfg(feature = "spool")]
+pub(crate) use id::random_u32;
 pub(crate) use link::{Answer, ExpectedMany};
+#[cfg(feature = "spool")]
+pub(crate) use link::{Expected, Link};
 pub(crate) use subscriptions::wall_clock;
 
 use std::fmt;

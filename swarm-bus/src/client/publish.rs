@@ -1,5 +1,7 @@
 //! Publishing, in three strengths.
 
+#[cfg(feature = "spool")]
+use super::link::Expected;
 use super::link::{Answer, Lane, Link, Refusal, RoundTripError};
 use super::statistics::count;
 use super::{Client, FlushError, PublishError};
@@ -38,6 +40,53 @@ pub struct Stored {
     pub sequence: u64,
     /// Whether the stream had a message of this id already, and kept that one.
     pub duplicate: bool,
+}
+
+impl Stored {
+    /// Reads what a stream answered; `None` is no answer.
+    pub(crate) fn read(
+        answer: Option<Answer>,
+        subject: &str,
+        id: &MessageId,
+    ) -> Result<Self, PublishError> {
+        #[derive(Deserialize)]
+        struct Ack {
+            #[serde(default)]
+            stream: String,
+            #[serde(default)]
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+            error: Option<crate::stream::ApiFault>,
+        }
+        let subject = || subject.to_owned();
+        let answer = match answer {
+            Some(Answer::Message(answer)) if answer.status == Some(503) => {
+                return Err(PublishError::NoStream { subject: subject() });
+            }
+            Some(Answer::Message(answer)) => answer,
+            Some(Answer::Denied) => return Err(PublishError::Denied { subject: subject() }),
+            None => return Err(PublishError::Unconfirmed { id: id.clone() }),
+        };
+        match serde_json::from_slice::<Ack>(&answer.payload) {
+            Ok(Ack {
+                error: Some(fault), ..
+            }) => Err(PublishError::Refused {
+                code: fault.err_code,
+                description: fault.description,
+            }),
+            Ok(ack) if !ack.stream.is_empty() => Ok(Self {
+                id: id.clone(),
+                stream: ack.stream,
+                sequence: ack.seq,
+                duplicate: ack.duplicate,
+            }),
+            _ => Err(PublishError::Refused {
+                code: 0,
+                description: "somebody other than a stream answered".to_owned(),
+            }),
+        }
+    }
 }
 
 /// A message about to be published; made by [`Client::message`].
@@ -152,6 +201,44 @@ impl Client {
             Err(_) => count(&self.core.counters.rejected, 1),
         }
         sent
+    }
+
+    /// Returns the present connection.
+    #[cfg(feature = "spool")]
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.core.topology.current()
+    }
+
+    /// Hands a message for a stream to this connection and no other, so that what follows it by the
+    /// same one cannot overtake it.
+    #[cfg(feature = "spool")]
+    pub(crate) fn store_by(
+        &self,
+        link: &Arc<Link>,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+    ) -> Result<Expected, PublishError> {
+        let size = encode::header_length(headers) + payload.len();
+        let max = link.server.max_payload;
+        if size > max {
+            return Err(PublishError::TooLarge { size, max });
+        }
+        let expected = link.replies.expect(subject);
+        let reply = expected.inbox();
+        let written = link.out.user(size + subject.len(), |to| {
+            encode::publish(to, subject, Some(&reply), headers, payload);
+        });
+        match written {
+            Ok(()) => {
+                count(&self.core.counters.messages_out, 1);
+                Ok(expected)
+            }
+            Err(Refusal::Full { pending, capacity }) => {
+                Err(PublishError::QueueFull { pending, capacity })
+            }
+            Err(Refusal::Moved | Refusal::Closed) => Err(PublishError::Disconnected),
+        }
     }
 
     fn try_send(
@@ -295,49 +382,8 @@ impl<T: Topic> Outgoing<'_, T> {
                 Some(inbox)
             })?;
         let mut expected = expected.expect("a message is sent with the reply made for it");
-        match tokio::time::timeout_at(deadline, expected.answer()).await {
-            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
-                Err(PublishError::NoStream {
-                    subject: subject.to_owned(),
-                })
-            }
-            Ok(Some(Answer::Message(answer))) => self.acknowledged(&answer.payload),
-            Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
-                subject: subject.to_owned(),
-            }),
-            Ok(None) | Err(_) => Err(self.unconfirmed()),
-        }
-    }
-
-    fn acknowledged(&self, answer: &Bytes) -> Result<Stored, PublishError> {
-        #[derive(Deserialize)]
-        struct Ack {
-            #[serde(default)]
-            stream: String,
-            #[serde(default)]
-            seq: u64,
-            #[serde(default)]
-            duplicate: bool,
-            error: Option<crate::stream::ApiFault>,
-        }
-        match serde_json::from_slice::<Ack>(answer) {
-            Ok(Ack {
-                error: Some(fault), ..
-            }) => Err(PublishError::Refused {
-                code: fault.err_code,
-                description: fault.description,
-            }),
-            Ok(ack) if !ack.stream.is_empty() => Ok(Stored {
-                id: self.id.clone(),
-                stream: ack.stream,
-                sequence: ack.seq,
-                duplicate: ack.duplicate,
-            }),
-            _ => Err(PublishError::Refused {
-                code: 0,
-                description: "somebody other than a stream answered".to_owned(),
-            }),
-        }
+        let answer = tokio::time::timeout_at(deadline, expected.answer()).await;
+        Stored::read(answer.ok().flatten(), subject, &self.id)
     }
 
     fn seal(&mut self) -> Result<(), PublishError> {

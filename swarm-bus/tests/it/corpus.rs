@@ -58,3 +58,8 @@ fn the_corpus_of_monitoring_holds() {
 fn the_corpus_of_the_protocol_holds() {
     replay("bus_wire", swarm_bus::testing::fuzz_wire);
 }
+
+#[test]
+fn the_corpus_of_spools_holds() {
+    replay("bus_spool", swarm_bus::testing::fuzz_spool);
+}

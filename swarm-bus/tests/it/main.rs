@@ -10,4 +10,5 @@ mod peer;
 mod permissions;
 mod reload;
 mod rig;
+mod spool;
 mod stream;

@@ -139,14 +139,25 @@ impl Rig {
         Some(rig)
     }
 
+    /// Starts a server whose users may do what this policy says.
+    pub(crate) fn start_with(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
+        let mut rig = Self::prepare_with(test, users, policy)?;
+        rig.run();
+        Some(rig)
+    }
+
     /// Prepares all without starting the server.
     pub(crate) fn prepare(test: &str, users: &[(&str, Role)]) -> Option<Self> {
+        Self::prepare_with(test, users, &Policy::mesh())
+    }
+
+    fn prepare_with(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
         let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
         let users = users
             .iter()
             .map(|(node, role)| {
                 let name = Token::parse(node).unwrap();
-                (uri(node), Policy::mesh().permissions(&name, &[*role]))
+                (uri(node), policy.permissions(&name, &[*role]))
             })
             .collect();
         let rig = Self {

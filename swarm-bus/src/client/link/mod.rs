@@ -7,6 +7,8 @@ mod replies;
 
 pub(super) use dial::dial;
 pub(super) use outbound::{Lane, Outbound, Refusal};
+#[cfg(feature = "spool")]
+pub(crate) use replies::Expected;
 pub(crate) use replies::Replies;
 pub(crate) use replies::{Answer, ExpectedMany};
 
