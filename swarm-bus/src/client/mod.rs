@@ -26,6 +26,7 @@
 //! - **A loss of the connection** loses what was [`Queued`] and not sent, and what others published
 //!   meanwhile without a stream. Subscriptions resume by themselves.
 
+mod backlog;
 mod backoff;
 mod denials;
 mod error;
@@ -42,6 +43,7 @@ mod subscribe;
 mod subscriptions;
 mod supervisor;
 
+pub use backlog::{Dropped, Drops};
 pub use denials::{Denials, Denied, Operation};
 pub use error::{
     DrainError, Fault, FlushError, LinkError, ProtocolError, PublishError, ReceiveError,
@@ -85,6 +87,7 @@ pub(crate) struct Core {
     topology: Topology,
     state: watch::Sender<State>,
     denials: broadcast::Sender<Denied>,
+    backlog: backlog::Backlog,
     ids: id::IdSource,
 }
 
@@ -105,6 +108,7 @@ impl Client {
                 error: None,
             }),
             denials: broadcast::Sender::new(denials::CAPACITY),
+            backlog: backlog::Backlog::new(),
             ids: id::IdSource::new(),
         });
         let (commands, receiver) = mpsc::channel(16);
@@ -149,6 +153,13 @@ impl Client {
         Denials::new(self.core.denials.subscribe())
     }
 
+    /// Follows what is dropped of topics with
+    /// [`Offline::DropOldest`](crate::Offline::DropOldest).
+    #[must_use]
+    pub fn drops(&self) -> Drops {
+        Drops::new(self.core.backlog.drops.subscribe())
+    }
+
     /// Replaces the connection by a new one, for a new certificate: the new one is proven before
     /// the old one is let go, nothing is lost and nothing doubled. Without a connection it makes
     /// the next attempt at once, also after [`State::Refused`].
@@ -183,6 +194,7 @@ impl Client {
             self.core.state.borrow().is_connected(),
             link.map_or(0, |link| link.out.pending()),
             self.core.topology.count(),
+            self.core.backlog.len(),
         )
     }
 }

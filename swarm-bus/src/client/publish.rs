@@ -1,5 +1,6 @@
 //! Publishing, in three strengths.
 
+use super::backlog::Held;
 #[cfg(feature = "spool")]
 use super::link::Expected;
 use super::link::{Answer, Lane, Link, Refusal, RoundTripError};
@@ -8,14 +9,15 @@ use super::{Client, FlushError, PublishError};
 use crate::codec::Codec;
 use crate::envelope::{ID, SCHEMA};
 use crate::wire::encode;
-use crate::{Delivery, Headers, MessageId, Subject, Topic};
+use crate::{Delivery, Headers, MessageId, Offline, Subject, Topic};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The message waits to be sent. It is lost if the connection breaks before the server has it.
+/// The message waits to be sent. It is lost if the connection breaks before the server has it, or,
+/// of a topic with [`Offline::DropOldest`], if too many come after it before there is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
     /// The id that it bears.
@@ -302,6 +304,16 @@ impl<T: Topic> Outgoing<'_, T> {
     /// [`PublishError`].
     pub fn queue(mut self) -> Result<Queued, PublishError> {
         self.seal()?;
+        if matches!(T::OFFLINE, Offline::DropOldest) {
+            let id = self.id.clone();
+            self.client.core.send_or_keep(Held {
+                subject: self.subject,
+                id: self.id,
+                headers: self.headers,
+                payload: self.payload,
+            })?;
+            return Ok(Queued { id });
+        }
         let (subject, headers) = (self.subject.as_str(), &self.headers);
         self.client
             .send(subject, headers, &self.payload, |_| None)?;
