@@ -28,7 +28,7 @@ pub(crate) struct Disk {
     path: PathBuf,
     /// Those that are written to.
     open: Mutex<HashMap<String, Arc<File>>>,
-    _lock: File,
+    lock: File,
 }
 
 impl Disk {
@@ -44,7 +44,7 @@ impl Disk {
         Ok(Some(Self {
             path: path.to_owned(),
             open: Mutex::default(),
-            _lock: lock,
+            lock,
         }))
     }
 
@@ -66,6 +66,13 @@ impl Disk {
     fn forget(&self, name: &str) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(name);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Closing is not enough while a program that is being started still has a copy of the file.
+        let _ = self.lock.unlock();
     }
 }
 
