@@ -8,7 +8,7 @@ use super::reader::{Reader, Waiting};
 use super::settle::{self, Unanswered};
 use super::window::{Bounds, Found, Moment, Outcome, Verdict, Window, judge};
 use super::writer::Shared;
-use super::{now_millis, now_steady};
+use super::{lock, now_millis, now_steady};
 use crate::client::{Client, PublishError, StateWatch, Stored, backoff_pause, random_u32};
 use crate::{MessageId, Subject};
 use futures_util::FutureExt;
@@ -206,9 +206,15 @@ impl Pump {
             }
         };
         let _ = tokio::time::timeout(within, answers).await;
-        let inherited = self.shared.doubt.load(Acquire) > self.reserved;
-        if self.reserved > 0 && !inherited && !self.window.is_in_doubt() {
-            let _ = self.shared.reserve(self.reserved, 0).await;
+        if self.reserved > 0 && !self.window.is_in_doubt() {
+            // What a process before this one may have sent, and was not settled, stays in doubt.
+            let first = lock(&self.shared.ledger).first_waiting();
+            let inherited = self.window.inherited();
+            let doubt = match first.is_some_and(|first| first < inherited) {
+                true => inherited,
+                false => 0,
+            };
+            let _ = self.shared.reserve(self.reserved, doubt).await;
         }
     }
 

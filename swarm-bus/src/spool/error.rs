@@ -103,7 +103,7 @@ pub enum PutError {
 /// Why a spool is not drained by this client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum DrainSpoolError {
+pub enum DrainError {
     /// It is being drained already.
     #[error("the spool is being drained already")]
     Busy,

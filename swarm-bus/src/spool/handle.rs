@@ -6,7 +6,7 @@ use super::journal::{Batch, Journal};
 use super::loss::{self, Losses};
 use super::writer::{Queue, Shared, Writer};
 use super::{
-    DrainOptions, DrainSpoolError, Full, Limits, OpenError, PutError, Recovery, Statistics, lock,
+    DrainError, DrainOptions, Full, Limits, OpenError, PutError, Recovery, Statistics, lock,
     now_millis, record,
 };
 use crate::client::Client;
@@ -309,17 +309,17 @@ impl Spool {
     /// the [`Drain`] is stopped or dropped.
     ///
     /// # Errors
-    /// [`DrainSpoolError`].
+    /// [`DrainError`].
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn drain(&self, client: Client, options: DrainOptions) -> Result<Drain, DrainSpoolError> {
+    pub fn drain(&self, client: Client, options: DrainOptions) -> Result<Drain, DrainError> {
         let shared = &self.inner.shared;
         if *shared.closed.borrow() {
-            return Err(DrainSpoolError::Closed);
+            return Err(DrainError::Closed);
         }
         if shared.draining.swap(true, Ordering::AcqRel) {
-            return Err(DrainSpoolError::Busy);
+            return Err(DrainError::Busy);
         }
         Ok(Drain::start(self.clone(), client, options))
     }
@@ -395,5 +395,76 @@ impl fmt::Debug for Spool {
             .field("id", &self.inner.shared.prefix)
             .field("statistics", &self.statistics())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{Fault, Memory};
+    use super::*;
+    use crate::topic::ParseTopicError;
+    use crate::{Raw, Template, Token};
+
+    struct Sample;
+
+    impl Topic for Sample {
+        type Payload = Bytes;
+        type Codec = Raw;
+        const TEMPLATE: Template = Template::new("a.b");
+        const DELIVERY: Delivery = Delivery::Stored;
+        const OFFLINE: Offline = Offline::Spool;
+        const SCHEMA: u16 = 3;
+
+        fn parameters(&self) -> Vec<Token> {
+            Vec::new()
+        }
+
+        fn from_parameters(_: &[Token]) -> Result<Self, ParseTopicError> {
+            Ok(Self)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_of_those_puts_and_the_others_are_kept() {
+        let fault = Fault::Full { at: 20, count: 12 };
+        let files = Arc::new(Memory::failing(fault, 1));
+        let spool = Spool::over(Arc::clone(&files) as _, Limits::default()).unwrap();
+        let mut kept = 0;
+        for number in 0..40_u8 {
+            match spool.put(&Sample, &Bytes::from(vec![number; 100])).await {
+                Ok(_) => kept += 1,
+                Err(error) => assert!(matches!(error, PutError::Io(_)), "{error}"),
+            }
+        }
+        let statistics = spool.statistics();
+        assert!((20..40).contains(&kept), "{kept}");
+        assert_eq!((statistics.put, statistics.waiting), (kept, kept));
+        assert_eq!(statistics.refused, 40 - kept);
+        assert!(statistics.disk_errors > 0);
+        let late = spool.clone();
+        spool.close().await;
+        let refused = late.put(&Sample, &Bytes::new()).await;
+        assert!(matches!(refused, Err(PutError::Closed)), "{refused:?}");
+        drop(late);
+        let left = Arc::new(files.after_power_loss());
+        let spool = Spool::over(left, Limits::default()).unwrap();
+        assert_eq!(spool.recovery().waiting, kept);
+        assert_eq!(spool.recovery().lost, 0);
+    }
+
+    #[tokio::test]
+    async fn many_puts_share_a_confirmation_and_each_has_its_own_id() {
+        let files = Arc::new(Memory::default());
+        let spool = Spool::over(files, Limits::default()).unwrap();
+        let submitted: Vec<_> = (0..500)
+            .map(|_| spool.submit(&Sample, &Bytes::from_static(b"x")).unwrap())
+            .collect();
+        let mut ids = std::collections::HashSet::new();
+        for submitted in submitted {
+            ids.insert(submitted.confirmed().await.unwrap().id.to_string());
+        }
+        assert_eq!(ids.len(), 500);
+        let syncs = spool.statistics().syncs;
+        assert!(syncs < 500, "{syncs}");
     }
 }

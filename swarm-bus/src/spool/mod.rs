@@ -36,7 +36,7 @@
 //! takes a later one which was on its way already, as one that is full and
 //! [discards the new](crate::stream::Discard::New) may, or one of several replicas that changes its
 //! leader at that moment. That is counted ([`Statistics::reordered`]). [`Order::Strict`] excludes it,
-//! for a round trip a message.
+//! for a round trip a message; take it where a stream may do that.
 //!
 //! # Once
 //! A message is *in doubt* when it was sent and no acknowledgement came: the connection broke, or
@@ -47,6 +47,7 @@
 //! 2. After that, and after a start of the process for all that may have been sent before: the
 //!    stream is asked for the last message of the subject. The stream took the subject's messages in
 //!    order, so if that one is of this spool, the stream has all up to its number, and none beyond.
+//!    (Where the order can be broken, this can be wrong: one more reason for [`Order::Strict`].)
 //!    If there is none, it has none that still matters.
 //! 3. Where it cannot be asked, or the last message is somebody else's: what was put within three
 //!    quarters of the window, by the wall clock, is sent again as in 1. Everything else is held
@@ -118,7 +119,7 @@ mod window;
 mod writer;
 
 pub use drain::Drain;
-pub use error::{DrainSpoolError, OpenError, PutError};
+pub use error::{DrainError, OpenError, PutError};
 pub use handle::{Spool, Spooled, Submitted};
 pub use limits::{Full, Limits};
 pub use loss::{Loss, LossReason, Losses};

@@ -141,6 +141,11 @@ impl Window {
         self.flying >= self.bounds.messages
     }
 
+    /// Returns below which number a process before this one may have sent what waits.
+    pub(super) fn inherited(&self) -> u64 {
+        self.bounds.doubt
+    }
+
     pub(super) fn flying(&self) -> usize {
         self.flying
     }
