@@ -124,6 +124,7 @@ impl Spool {
     }
 
     fn over(files: Arc<dyn Files>, limits: Limits) -> Result<Self, OpenError> {
+        let limits = limits.bounded();
         let mut fresh = [0; 12];
         getrandom::fill(&mut fresh).expect("the operating system gives random numbers");
         let (journal, ledger, next, recovery) =

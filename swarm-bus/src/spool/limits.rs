@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// More than a record takes beside its message.
+pub(super) const SLACK: usize = 4096;
+
 /// What gives way when a spool is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Full {
@@ -32,7 +35,7 @@ pub struct Limits {
     pub max_message: usize,
     /// How many bytes a segment takes: 4 KiB to 64 MiB. The oldest messages go by segments.
     pub segment_bytes: u64,
-    /// How many bytes may be on their way to the disk; more wait.
+    /// How many bytes may be on their way to the disk; more wait. No more than about a segment.
     pub pending_bytes: usize,
     /// How long a put waits for the disk.
     pub timeout: Duration,
@@ -64,9 +67,17 @@ impl Limits {
         if self.max_message as u64 > self.segment_bytes {
             return Err("a message is no larger than a segment");
         }
-        if self.pending_bytes < self.max_message + 4096 {
+        if self.pending_bytes < self.max_message + SLACK {
             return Err("less may be on its way to the disk than one message takes");
         }
         Ok(())
+    }
+
+    /// Returns them such that what is written together fits into a segment: else one batch could be
+    /// more than the whole spool may hold.
+    pub(super) fn bounded(mut self) -> Self {
+        let segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX);
+        self.pending_bytes = self.pending_bytes.min(segment + SLACK);
+        self
     }
 }

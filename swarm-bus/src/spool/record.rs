@@ -17,7 +17,7 @@ use crate::{Headers, Subject};
 /// What a record takes beside subject, headers and payload, in bytes.
 pub(super) const OVERHEAD: usize = 30;
 /// The largest record, in bytes; more is taken for damage.
-pub(super) const MAX: usize = 64 << 20;
+pub(super) const MAX: usize = (64 << 20) + super::limits::SLACK;
 /// Numbers lie below; nobody comes so far, and sums of them do not overflow.
 pub(super) const NUMBERS: u64 = 1 << 62;
 

@@ -9,7 +9,7 @@ use super::segment::{
     HEADER, Header, HeaderFlaw, Piece, Scan, SpoolId, file_name, parse_file_name,
 };
 
-/// No segment is longer: a full one, and one more record.
+/// No segment is longer: a full one, and what is written together.
 const MAX_SEGMENT: u64 = 2 * record::MAX as u64;
 /// How far numbers jump where it is not known which were used.
 const LEAP: u64 = 1 << 32;
