@@ -14,7 +14,8 @@
 //!        └── Client ── publish   → Queued · Flushed · Stored
 //!                   ├─ subscribe → Message<Temperature> or a typed error in its place
 //!                   ├─ request / serve
-//!                   └─ streams   → ensure, consume, acknowledge, last
+//!                   ├─ streams   → ensure, consume, acknowledge, last
+//!                   └─ spool     → on disk first, drained into a stream
 //! ```
 //!
 //! # Life cycle

@@ -434,3 +434,60 @@ async fn what_waited_too_long_goes_and_is_told() {
     });
     assert!((aged.unwrap().value - 10.0).abs() < f64::EPSILON);
 }
+
+const VICTIM: &str = "SWARM_TEST_SPOOL";
+
+/// Puts messages until it is killed, and notes how many were confirmed; run by the test below.
+#[tokio::test]
+#[ignore = "another test runs it in a process of its own"]
+#[allow(clippy::disallowed_methods, reason = "tests read their environment")]
+async fn victim() {
+    let Ok(directory) = std::env::var(VICTIM) else {
+        return;
+    };
+    let directory = std::path::PathBuf::from(directory);
+    let spool = Spool::open(directory.join("spool"), Limits::default()).unwrap();
+    let noted = std::fs::File::create(directory.join("noted")).unwrap();
+    for from in (0..1_000_000).step_by(50) {
+        put(&spool, from, from + 50, 3).await;
+        std::os::unix::fs::FileExt::write_all_at(&noted, &(from + 50).to_le_bytes(), 0).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_had_put_is_stored_once_and_in_order() {
+    let Some(rig) = start("spool::killed") else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let hub = rig.client("hub").await;
+    ensure(&hub, Duration::from_secs(120), None).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "spool::victim", "--ignored"])
+        .env(VICTIM, directory.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let noted = || {
+        let bytes = std::fs::read(directory.path().join("noted")).unwrap_or_default();
+        bytes.try_into().map_or(0, u32::from_le_bytes)
+    };
+    let deadline = tokio::time::Instant::now() + LONG;
+    while noted() < 2000 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let noted = noted();
+    assert!(noted >= 2000, "{noted}");
+
+    let spool = Spool::open(directory.path().join("spool"), Limits::default()).unwrap();
+    let recovery = spool.recovery();
+    assert!(recovery.damage.is_empty() && !recovery.cursor_lost);
+    let waiting = u32::try_from(recovery.waiting).unwrap();
+    assert!((noted..=noted + 50).contains(&waiting), "{waiting}");
+    let drain = spool.drain(rig.client("n1").await, options()).unwrap();
+    assert!(spool.emptied(LONG).await, "{:?}", spool.statistics());
+    drain.stop(SOON).await;
+    assert_all(&stored(&hub, "all").await, waiting, 3, "killed");
+}
