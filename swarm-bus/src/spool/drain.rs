@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 
 /// How many numbers are declared as sent at a time: a confirmation of the disk for each so many.
 const RESERVE: u64 = 1 << 16;
-/// How many messages are looked at beyond those that wait for an answer.
-const AHEAD: usize = 1024;
+/// How many messages that wait for an answer are passed over in search of other subjects: at least,
+/// for each one on its way, at most. They are looked at again with each answer.
+const AHEAD: (usize, usize, usize) = (64, 8, 1024);
 /// How many messages are sent before answers are looked at.
 const TURN: usize = 256;
 /// JetStream's number of the error that a message is larger than the stream takes.
@@ -222,7 +223,8 @@ impl Pump {
     async fn pump(&mut self) -> Wait {
         for _ in 0..TURN {
             let now = self.now();
-            if self.window.is_full() || self.passed >= AHEAD {
+            let ahead = AHEAD.2.min(AHEAD.0 + AHEAD.1 * self.window.flying());
+            if self.window.is_full() || self.passed >= ahead {
                 return Wait::Answer;
             }
             if let Err(until) = self.rate.check(now.steady) {
