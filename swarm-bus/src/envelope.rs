@@ -1,5 +1,9 @@
 //! What travels with a payload: headers, the message id, the schema version.
 
+#[cfg(feature = "client")]
+use crate::codec::{Codec, EncodeError};
+#[cfg(feature = "client")]
+use bytes::Bytes;
 use std::fmt;
 
 /// The header that identifies a message; the one that JetStream deduplicates by.
@@ -155,6 +159,21 @@ impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MessageId({})", self.0)
     }
+}
+
+/// Writes what a message says: the payload, and the headers that tell how to read it.
+#[cfg(feature = "client")]
+pub(crate) fn sealed<C, P, E>(schema: u16, payload: &P) -> Result<(Headers, Bytes), E>
+where
+    C: Codec<P>,
+    E: From<EncodeError> + From<HeaderError>,
+{
+    let mut headers = Headers::new();
+    if schema != 1 {
+        headers.set(SCHEMA, &schema.to_string())?;
+    }
+    let payload = C::seal(payload, &mut headers)?;
+    Ok((headers, payload))
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@
 //!                   ├─ request / serve
 //!                   ├─ streams   → ensure, consume, acknowledge, last
 //!                   ├─ kv        → typed state: compare and set, watch
-//!                   └─ object    → objects of any size: progress, resume
+//!                   ├─ object    → objects of any size: progress, resume
+//!                   └─ spool     → on disk first, drained into a stream
 //! ```
 //!
 //! # Life cycle
@@ -43,6 +44,7 @@
 //! - `client` (default): the client, on Tokio and rustls. Without it the crate is pure: topics,
 //!   codecs, permissions, stream descriptions, monitoring.
 //! - `derive` (default): `derive(Topic)`, and the mesh's own [`topics`].
+//! - `spool` (default): store-and-forward on disk.
 //! - `msgpack`, `cbor`: payloads in these encodings; see [`codec`].
 //! - `schema`: JSON Schemas of payloads in the [`catalogue`].
 //! - `testing`: a server in the process for tests of programs that use the client, and entry points
@@ -86,6 +88,8 @@ pub mod monitor;
 pub mod object;
 pub mod permissions;
 pub mod service;
+#[cfg(feature = "spool")]
+pub mod spool;
 pub mod stream;
 pub mod subject;
 pub mod topic;
@@ -118,7 +122,8 @@ pub use subject::{ParseSubjectError, Pattern, Subject, Token};
 #[cfg(feature = "derive")]
 pub use swarm_bus_derive::Topic;
 pub use topic::{
-    Call, Delivery, Filter, ForgedIdentity, Parameter, Parameters, ParseTopicError, Template, Topic,
+    Call, Delivery, Filter, ForgedIdentity, Offline, Parameter, Parameters, ParseTopicError,
+    Template, Topic,
 };
 
 #[doc(hidden)]

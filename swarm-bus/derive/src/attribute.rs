@@ -11,6 +11,7 @@ pub(crate) struct Topic {
     pub(crate) reply: Option<Type>,
     pub(crate) reply_codec: Option<Type>,
     pub(crate) stored: bool,
+    pub(crate) offline: Option<Ident>,
     pub(crate) schema: Option<LitInt>,
     pub(crate) verify: Option<Path>,
     pub(crate) home: Option<Path>,
@@ -50,6 +51,7 @@ impl Parse for Topic {
             reply: None,
             reply_codec: None,
             stored: false,
+            offline: None,
             schema: None,
             verify: None,
             home: None,
@@ -95,11 +97,21 @@ impl Parse for Topic {
                         }
                     };
                 }
+                "offline" => {
+                    let policy: Ident = input.parse()?;
+                    if !["fail", "drop_oldest", "spool"].contains(&&*policy.to_string()) {
+                        return Err(Error::new(
+                            policy.span(),
+                            "an offline policy is `fail`, `drop_oldest` or `spool`",
+                        ));
+                    }
+                    topic.offline = Some(policy);
+                }
                 _ => {
                     return Err(Error::new(
                         key.span(),
                         "expected `payload`, `codec`, `reply`, `reply_codec`, `delivery`, \
-                         `schema`, `verify` or `crate`",
+                         `offline`, `schema`, `verify` or `crate`",
                     ));
                 }
             }
@@ -107,6 +119,14 @@ impl Parse for Topic {
         }
         topic.payload = payload
             .ok_or_else(|| Error::new(topic.template.span(), "the topic needs `payload = Type`"))?;
+        if let Some(policy) = topic.offline.as_ref().filter(|policy| *policy == "spool")
+            && !topic.stored
+        {
+            return Err(Error::new(
+                policy.span(),
+                "a spool feeds a stream: `offline = spool` needs `delivery = stored`",
+            ));
+        }
         if let (Some(codec), None) = (&topic.reply_codec, &topic.reply) {
             return Err(Error::new_spanned(codec, "`reply_codec` without `reply`"));
         }

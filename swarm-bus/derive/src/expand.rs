@@ -30,6 +30,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     } else {
         quote!(Live)
     };
+    let offline = match topic.offline.as_ref().map(ToString::to_string).as_deref() {
+        Some("drop_oldest") => quote!(DropOldest),
+        Some("spool") => quote!(Spool),
+        _ => quote!(Fail),
+    };
     let schema = topic.schema.as_ref().map_or(quote!(1), |v| quote!(#v));
 
     let verify = topic.verify.as_ref().map(|verify| {
@@ -96,6 +101,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             type Codec = #codec;
             const TEMPLATE: #home::Template = #home::Template::new(#template);
             const DELIVERY: #home::Delivery = #home::Delivery::#delivery;
+            const OFFLINE: #home::Offline = #home::Offline::#offline;
             const SCHEMA: u16 = #schema;
 
             fn parameters(&self) -> #home::Parameters {

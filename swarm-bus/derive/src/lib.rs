@@ -29,6 +29,8 @@ use proc_macro::TokenStream;
 /// - `reply = Type` makes the topic a `Call` that is answered with this
 /// - `reply_codec = Type` how the answer becomes bytes; `Json` if not given
 /// - `delivery = live` or `stored`; `live` if not given
+/// - `offline = fail`, `drop_oldest` or `spool`; `fail` if not given. `spool` needs
+///   `delivery = stored`
 /// - `schema = 1` the version of the payload's format; 1 if not given
 /// - `verify = path` a function that holds what a message says of its sender against its subject, as
 ///   `swarm_bus::Topic::verify`; everything passes if not given

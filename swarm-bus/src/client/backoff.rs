@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Returns the pause after `failures` failures in a row: `min`, doubled with each up to `max`, then
 /// shortened by up to half, as `random` says, so that a crowd does not come back as one.
-pub(super) fn pause(min: Duration, max: Duration, failures: u32, random: u32) -> Duration {
+pub(crate) fn pause(min: Duration, max: Duration, failures: u32, random: u32) -> Duration {
     let doubled = min.saturating_mul(1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX));
     let whole = doubled.min(max.max(min));
     let share = f64::from(random) / f64::from(u32::MAX);

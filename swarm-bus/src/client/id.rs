@@ -37,6 +37,6 @@ fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-pub(super) fn random_u32() -> u32 {
+pub(crate) fn random_u32() -> u32 {
     u32::from_ne_bytes(random_bytes())
 }

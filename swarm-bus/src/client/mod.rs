@@ -26,6 +26,7 @@
 //! - **A loss of the connection** loses what was [`Queued`] and not sent, and what others published
 //!   meanwhile without a stream. Subscriptions resume by themselves.
 
+mod backlog;
 mod backoff;
 mod denials;
 mod error;
@@ -45,6 +46,7 @@ mod subscribe;
 mod subscriptions;
 mod supervisor;
 
+pub use backlog::{Dropped, Drops};
 pub use denials::{Denials, Denied, Operation};
 pub use error::{
     DrainError, Fault, FlushError, LinkError, ProtocolError, PublishError, ReceiveError,
@@ -60,6 +62,12 @@ pub use state::{ServerInfo, State, StateWatch};
 pub use statistics::Statistics;
 pub use subscribe::{Message, Subscription};
 
+#[cfg(feature = "spool")]
+pub(crate) use backoff::pause as backoff_pause;
+#[cfg(feature = "spool")]
+pub(crate) use id::random_u32;
+#[cfg(feature = "spool")]
+pub(crate) use link::Link;
 pub(crate) use link::{Answer, Expected, ExpectedMany};
 pub(crate) use ordered::{InOrder, Storing, Unsent};
 pub(crate) use serve::Outcome;
@@ -89,6 +97,7 @@ pub(crate) struct Core {
     topology: Topology,
     state: watch::Sender<State>,
     denials: broadcast::Sender<Denied>,
+    backlog: backlog::Backlog,
     ids: id::IdSource,
 }
 
@@ -109,6 +118,7 @@ impl Client {
                 error: None,
             }),
             denials: broadcast::Sender::new(denials::CAPACITY),
+            backlog: backlog::Backlog::new(),
             ids: id::IdSource::new(),
         });
         let (commands, receiver) = mpsc::channel(16);
@@ -151,6 +161,13 @@ impl Client {
     #[must_use]
     pub fn denials(&self) -> Denials {
         Denials::new(self.core.denials.subscribe())
+    }
+
+    /// Follows what is dropped of topics with
+    /// [`Offline::DropOldest`](crate::Offline::DropOldest).
+    #[must_use]
+    pub fn drops(&self) -> Drops {
+        Drops::new(self.core.backlog.drops.subscribe())
     }
 
     /// Replaces the connection by a new one, for a new certificate: the new one is proven before
@@ -198,6 +215,7 @@ impl Client {
             link.as_ref().map_or(0, |link| link.out.pending()),
             self.core.topology.count(),
             link.map_or(0, |link| link.replies.count()),
+            self.core.backlog.len(),
         )
     }
 }

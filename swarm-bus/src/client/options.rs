@@ -102,8 +102,8 @@ pub(crate) trait Connector: Send + Sync {
 ///
 /// # Defaults
 /// 5 s for a connection attempt and for each wait, attempts 0.1 s to 10 s apart, a dead link noticed
-/// after 4.5 s, 8 MiB on the way out, 8,192 messages or 16 MiB in each subscription, given up after
-/// three refusals in a row.
+/// after 4.5 s, 8 MiB on the way out, 8,192 messages or 16 MiB in each subscription, 1,024 messages
+/// or 1 MiB kept while there is no connection, given up after three refusals in a row.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -130,6 +130,11 @@ pub struct Options {
     pub refusals: u32,
     /// How many bytes may wait to be sent.
     pub outbound_bytes: usize,
+    /// How many messages of topics with [`Offline::DropOldest`](crate::Offline::DropOldest) are kept
+    /// while there is no connection.
+    pub offline_messages: usize,
+    /// How many bytes they may take.
+    pub offline_bytes: usize,
     /// How many messages may wait in a subscription.
     pub subscription_messages: usize,
     /// How many bytes may wait in a subscription.
@@ -176,6 +181,8 @@ impl Options {
             dead_after: Duration::from_millis(4500),
             refusals: 3,
             outbound_bytes: 8 << 20,
+            offline_messages: 1024,
+            offline_bytes: 1 << 20,
             subscription_messages: 8192,
             subscription_bytes: 16 << 20,
             max_message: 8 << 20,

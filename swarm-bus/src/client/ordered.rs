@@ -1,7 +1,6 @@
 //! Messages to a stream that are on their way several at a time and must be stored in their order.
 
-use super::link::{Answer, Expected, Link, Refusal};
-use super::publish::acknowledged;
+use super::link::{Expected, Link, Refusal};
 use super::statistics::count;
 use super::{Client, PublishError, Stored, SubscribeError};
 use crate::envelope::ID;
@@ -92,19 +91,7 @@ impl InOrder {
 impl Storing {
     /// Waits for the stream's acknowledgement. Dropping the future before it is ready loses nothing.
     pub(crate) async fn stored(&mut self, within: Duration) -> Result<Stored, PublishError> {
-        match tokio::time::timeout(within, self.expected.answer()).await {
-            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
-                Err(PublishError::NoStream {
-                    subject: self.subject.to_string(),
-                })
-            }
-            Ok(Some(Answer::Message(answer))) => acknowledged(&self.id, &answer.payload),
-            Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
-                subject: self.subject.to_string(),
-            }),
-            Ok(None) | Err(_) => Err(PublishError::Unconfirmed {
-                id: self.id.clone(),
-            }),
-        }
+        let answer = tokio::time::timeout(within, self.expected.answer()).await;
+        Stored::read(answer.ok().flatten(), self.subject.as_str(), &self.id)
     }
 }

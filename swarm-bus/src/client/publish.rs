@@ -1,19 +1,22 @@
 //! Publishing, in three strengths.
 
+use super::backlog::Held;
+#[cfg(feature = "spool")]
+use super::link::Expected;
 use super::link::{Answer, Lane, Link, Refusal, RoundTripError};
 use super::statistics::count;
 use super::{Client, FlushError, PublishError};
-use crate::codec::Codec;
-use crate::envelope::{ID, SCHEMA};
+use crate::envelope::{ID, sealed};
 use crate::wire::encode;
-use crate::{Delivery, Headers, MessageId, Subject, Topic};
+use crate::{Delivery, Headers, MessageId, Offline, Subject, Topic};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The message waits to be sent. It is lost if the connection breaks before the server has it.
+/// The message waits to be sent. It is lost if the connection breaks before the server has it, or,
+/// of a topic with [`Offline::DropOldest`], if too many come after it before there is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
     /// The id that it bears.
@@ -40,6 +43,53 @@ pub struct Stored {
     pub duplicate: bool,
 }
 
+impl Stored {
+    /// Reads what a stream answered; `None` is no answer.
+    pub(crate) fn read(
+        answer: Option<Answer>,
+        subject: &str,
+        id: &MessageId,
+    ) -> Result<Self, PublishError> {
+        #[derive(Deserialize)]
+        struct Ack {
+            #[serde(default)]
+            stream: String,
+            #[serde(default)]
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+            error: Option<crate::stream::ApiFault>,
+        }
+        let subject = || subject.to_owned();
+        let answer = match answer {
+            Some(Answer::Message(answer)) if answer.status == Some(503) => {
+                return Err(PublishError::NoStream { subject: subject() });
+            }
+            Some(Answer::Message(answer)) => answer,
+            Some(Answer::Denied) => return Err(PublishError::Denied { subject: subject() }),
+            None => return Err(PublishError::Unconfirmed { id: id.clone() }),
+        };
+        match serde_json::from_slice::<Ack>(&answer.payload) {
+            Ok(Ack {
+                error: Some(fault), ..
+            }) => Err(PublishError::Refused {
+                code: fault.err_code,
+                description: fault.description,
+            }),
+            Ok(ack) if !ack.stream.is_empty() => Ok(Self {
+                id: id.clone(),
+                stream: ack.stream,
+                sequence: ack.seq,
+                duplicate: ack.duplicate,
+            }),
+            _ => Err(PublishError::Refused {
+                code: 0,
+                description: "somebody other than a stream answered".to_owned(),
+            }),
+        }
+    }
+}
+
 /// A message about to be published; made by [`Client::message`].
 #[must_use = "a message is published by `queue`, `flush` or `store`"]
 pub struct Outgoing<'a, T> {
@@ -62,11 +112,7 @@ impl Client {
         topic: &T,
         payload: &T::Payload,
     ) -> Result<Outgoing<'_, T>, PublishError> {
-        let mut headers = Headers::new();
-        if T::SCHEMA != 1 {
-            headers.set(SCHEMA, &T::SCHEMA.to_string())?;
-        }
-        let payload = T::Codec::seal(payload, &mut headers)?;
+        let (headers, payload) = sealed::<T::Codec, _, PublishError>(T::SCHEMA, payload)?;
         Ok(Outgoing {
             client: self,
             subject: topic.subject(),
@@ -173,6 +219,44 @@ impl Client {
         sent
     }
 
+    /// Returns the present connection.
+    #[cfg(feature = "spool")]
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.core.topology.current()
+    }
+
+    /// Hands a message for a stream to this connection and no other, so that what follows it by the
+    /// same one cannot overtake it.
+    #[cfg(feature = "spool")]
+    pub(crate) fn store_by(
+        &self,
+        link: &Arc<Link>,
+        subject: &str,
+        headers: &Headers,
+        payload: &Bytes,
+    ) -> Result<Expected, PublishError> {
+        let size = encode::header_length(headers) + payload.len();
+        let max = link.server.max_payload;
+        if size > max {
+            return Err(PublishError::TooLarge { size, max });
+        }
+        let expected = link.replies.expect(subject);
+        let reply = expected.inbox();
+        let written = link.out.user(size + subject.len(), |to| {
+            encode::publish(to, subject, Some(&reply), headers, payload);
+        });
+        match written {
+            Ok(()) => {
+                count(&self.core.counters.messages_out, 1);
+                Ok(expected)
+            }
+            Err(Refusal::Full { pending, capacity }) => {
+                Err(PublishError::QueueFull { pending, capacity })
+            }
+            Err(Refusal::Moved | Refusal::Closed) => Err(PublishError::Disconnected),
+        }
+    }
+
     fn try_send(
         &self,
         subject: &str,
@@ -222,6 +306,16 @@ impl<T: Topic> Outgoing<'_, T> {
     /// [`PublishError`].
     pub fn queue(mut self) -> Result<Queued, PublishError> {
         self.seal()?;
+        if matches!(T::OFFLINE, Offline::DropOldest) {
+            let id = self.id.clone();
+            self.client.core.send_or_keep(Held {
+                subject: self.subject,
+                id: self.id,
+                headers: self.headers,
+                payload: self.payload,
+            })?;
+            return Ok(Queued { id });
+        }
         let (subject, headers) = (self.subject.as_str(), &self.headers);
         self.client
             .send(subject, headers, &self.payload, |_| None)?;
@@ -321,18 +415,8 @@ impl<T> Outgoing<'_, T> {
                 Some(inbox)
             })?;
         let mut expected = expected.expect("a message is sent with the reply made for it");
-        match tokio::time::timeout_at(deadline, expected.answer()).await {
-            Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
-                Err(PublishError::NoStream {
-                    subject: subject.to_owned(),
-                })
-            }
-            Ok(Some(Answer::Message(answer))) => acknowledged(&self.id, &answer.payload),
-            Ok(Some(Answer::Denied)) => Err(PublishError::Denied {
-                subject: subject.to_owned(),
-            }),
-            Ok(None) | Err(_) => Err(self.unconfirmed()),
-        }
+        let answer = tokio::time::timeout_at(deadline, expected.answer()).await;
+        Stored::read(answer.ok().flatten(), subject, &self.id)
     }
 
     fn seal(&mut self) -> Result<(), PublishError> {
@@ -343,38 +427,6 @@ impl<T> Outgoing<'_, T> {
         PublishError::Unconfirmed {
             id: self.id.clone(),
         }
-    }
-}
-
-/// Reads a stream's acknowledgement of the message with an id.
-pub(super) fn acknowledged(id: &MessageId, answer: &Bytes) -> Result<Stored, PublishError> {
-    #[derive(Deserialize)]
-    struct Ack {
-        #[serde(default)]
-        stream: String,
-        #[serde(default)]
-        seq: u64,
-        #[serde(default)]
-        duplicate: bool,
-        error: Option<crate::stream::ApiFault>,
-    }
-    match serde_json::from_slice::<Ack>(answer) {
-        Ok(Ack {
-            error: Some(fault), ..
-        }) => Err(PublishError::Refused {
-            code: fault.err_code,
-            description: fault.description,
-        }),
-        Ok(ack) if !ack.stream.is_empty() => Ok(Stored {
-            id: id.clone(),
-            stream: ack.stream,
-            sequence: ack.seq,
-            duplicate: ack.duplicate,
-        }),
-        _ => Err(PublishError::Refused {
-            code: 0,
-            description: "somebody other than a stream answered".to_owned(),
-        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::link::{Answer, Expected};
 use super::{Client, Fault, PublishError, RequestError};
 use crate::codec::Codec;
-use crate::envelope::{FAULT, FAULT_CODE, ID, SCHEMA};
+use crate::envelope::{FAULT, FAULT_CODE, ID, sealed};
 use crate::wire::Delivery;
 use crate::{Call, Headers};
 use bytes::Bytes;
@@ -33,12 +33,8 @@ impl Client {
         &self,
         payload: &C::Payload,
     ) -> Result<(Headers, Bytes), PublishError> {
-        let mut headers = Headers::new();
+        let (mut headers, payload) = sealed::<C::Codec, _, PublishError>(C::SCHEMA, payload)?;
         headers.set(ID, self.core.ids.next().as_str())?;
-        if C::SCHEMA != 1 {
-            headers.set(SCHEMA, &C::SCHEMA.to_string())?;
-        }
-        let payload = C::Codec::seal(payload, &mut headers)?;
         Ok((headers, payload))
     }
 

@@ -6,8 +6,7 @@ use super::statistics::count;
 use super::subscribe::Inbox;
 use super::subscriptions::{Incoming, Purpose};
 use super::{Client, Fault, Message, PublishError, ReceiveError, SubscribeError};
-use crate::codec::Codec;
-use crate::envelope::{FAULT, FAULT_CODE, SCHEMA};
+use crate::envelope::{FAULT, FAULT_CODE, sealed};
 use crate::topic::Filter;
 use crate::wire::encode;
 use crate::{Call, Headers, Token};
@@ -209,23 +208,13 @@ impl<C: Call> Requests<C> {
     }
 }
 
-/// Writes what an answer says.
-fn sealed<C: Call>(reply: &C::Reply) -> Result<(Headers, Bytes), PublishError> {
-    let mut headers = Headers::new();
-    if C::SCHEMA != 1 {
-        headers.set(SCHEMA, &C::SCHEMA.to_string())?;
-    }
-    let payload = C::ReplyCodec::seal(reply, &mut headers)?;
-    Ok((headers, payload))
-}
-
 impl<C: Call> Responder<C> {
     /// Answers.
     ///
     /// # Errors
     /// [`PublishError`] when the answer could not be sent.
     pub fn respond(self, reply: &C::Reply) -> Result<(), PublishError> {
-        let (headers, payload) = sealed::<C>(reply)?;
+        let (headers, payload) = sealed::<C::ReplyCodec, _, PublishError>(C::SCHEMA, reply)?;
         self.send(&headers, &payload)
     }
 
@@ -235,7 +224,7 @@ impl<C: Call> Responder<C> {
     /// # Errors
     /// [`PublishError`] when the answer could not be sent.
     pub fn respond_part(&self, reply: &C::Reply) -> Result<(), PublishError> {
-        let (headers, payload) = sealed::<C>(reply)?;
+        let (headers, payload) = sealed::<C::ReplyCodec, _, PublishError>(C::SCHEMA, reply)?;
         self.send(&headers, &payload)
     }
 

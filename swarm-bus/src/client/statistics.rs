@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     pub(crate) denied: AtomicU64,
     pub(crate) undecodable: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) dropped: AtomicU64,
     pub(crate) duplicates: AtomicU64,
 }
 
@@ -53,6 +54,8 @@ pub struct Statistics {
     pub undecodable: u64,
     /// Publications not taken: queue full, disconnected, too large.
     pub rejected: u64,
+    /// Messages dropped that waited for a connection.
+    pub dropped: u64,
     /// Copies dropped while one connection replaced another.
     pub duplicates: u64,
     /// Bytes that wait to be sent now.
@@ -61,6 +64,8 @@ pub struct Statistics {
     pub subscriptions: u64,
     /// Requests that wait for answers now, on the present connection.
     pub awaited: u64,
+    /// Messages that wait for a connection now.
+    pub backlog: u64,
 }
 
 impl Counters {
@@ -70,6 +75,7 @@ impl Counters {
         pending: usize,
         subscriptions: usize,
         awaited: usize,
+        backlog: usize,
     ) -> Statistics {
         Statistics {
             messages_in: self.messages_in.load(Relaxed),
@@ -84,10 +90,12 @@ impl Counters {
             denied: self.denied.load(Relaxed),
             undecodable: self.undecodable.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
             pending_bytes: pending as u64,
             subscriptions: subscriptions as u64,
             awaited: awaited as u64,
+            backlog: backlog as u64,
         }
     }
 }
@@ -170,6 +178,18 @@ impl Statistics {
                 "nats_client_rejected_total",
                 "Publications not taken.",
                 self.rejected,
+            ),
+            figure(
+                Counter,
+                "nats_client_dropped_total",
+                "Messages dropped that waited for a connection.",
+                self.dropped,
+            ),
+            figure(
+                Gauge,
+                "nats_client_backlog",
+                "Messages that wait for a connection.",
+                self.backlog,
             ),
             figure(
                 Counter,

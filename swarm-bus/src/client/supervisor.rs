@@ -60,6 +60,7 @@ impl Supervisor {
         if let Some(link) = self.core.topology.close() {
             link.out.finish();
         }
+        self.core.close_backlog();
         self.core.state.send_replace(State::Closed);
     }
 
@@ -221,6 +222,7 @@ impl Supervisor {
             return Err(error);
         }
         core.topology.switch();
+        tokio::spawn(Arc::clone(core).send_backlog());
         count(&core.counters.connects, 1);
         self.announce(link);
         for waiting in self.waiting.drain(..) {

@@ -5,8 +5,7 @@ use super::entry::{DELETE, OPERATION, PURGE, is_marker, parse_key};
 use super::name::is_key;
 use super::{BucketConfig, Entry, KvError, Value, View, Watch};
 use crate::client::{Client, PublishError};
-use crate::codec::Codec;
-use crate::envelope::SCHEMA;
+use crate::envelope::sealed;
 use crate::stream::{Cursor, Ensured, Reader, StreamSummary, WRONG_SEQUENCE};
 use crate::topic::Filter;
 use crate::{Headers, Pattern, Subject, Token, Topic};
@@ -108,7 +107,7 @@ impl<T: Topic> Bucket<T> {
     /// # Errors
     /// [`KvError`].
     pub async fn put(&self, key: &T, value: &T::Payload) -> Result<u64, KvError> {
-        let (headers, payload) = sealed::<T>(value)?;
+        let (headers, payload) = sealed::<T::Codec, _, KvError>(T::SCHEMA, value)?;
         self.write(key, payload, headers).await
     }
 
@@ -117,7 +116,7 @@ impl<T: Topic> Bucket<T> {
     /// # Errors
     /// [`KvError::Conflict`] when there is one.
     pub async fn create(&self, key: &T, value: &T::Payload) -> Result<u64, KvError> {
-        let (headers, payload) = sealed::<T>(value)?;
+        let (headers, payload) = sealed::<T::Codec, _, KvError>(T::SCHEMA, value)?;
         self.create_with(key, payload, headers).await
     }
 
@@ -135,7 +134,7 @@ impl<T: Topic> Bucket<T> {
         time: Duration,
     ) -> Result<u64, KvError> {
         self.reader.client.server_version()?.check_message_ttl()?;
-        let (mut headers, payload) = sealed::<T>(value)?;
+        let (mut headers, payload) = sealed::<T::Codec, _, KvError>(T::SCHEMA, value)?;
         headers.set(TTL, &format!("{}s", time.as_secs().max(1)))?;
         self.create_with(key, payload, headers).await
     }
@@ -146,7 +145,7 @@ impl<T: Topic> Bucket<T> {
     /// # Errors
     /// [`KvError::Conflict`] when the key is at another revision.
     pub async fn update(&self, key: &T, value: &T::Payload, revision: u64) -> Result<u64, KvError> {
-        let (mut headers, payload) = sealed::<T>(value)?;
+        let (mut headers, payload) = sealed::<T::Codec, _, KvError>(T::SCHEMA, value)?;
         headers.set(EXPECTED, &revision.to_string())?;
         self.write(key, payload, headers).await
     }
@@ -323,15 +322,6 @@ fn check<T: Topic>(key: &T) -> Result<Subject, KvError> {
 fn key_of(subject: &Subject) -> &str {
     let mut parts = subject.as_str().splitn(3, '.');
     parts.nth(2).unwrap_or_default()
-}
-
-fn sealed<T: Topic>(value: &T::Payload) -> Result<(Headers, Bytes), KvError> {
-    let mut headers = Headers::new();
-    if T::SCHEMA != 1 {
-        headers.set(SCHEMA, &T::SCHEMA.to_string())?;
-    }
-    let payload = T::Codec::seal(value, &mut headers)?;
-    Ok((headers, payload))
 }
 
 /// Reads the revision out of `wrong last sequence: 7`.

@@ -251,3 +251,12 @@ pub fn fuzz_object(data: &[u8]) {
         assert_eq!(written.ok(), Some(Described::Object(info)));
     }
 }
+
+/// Reads bytes as the files of a spool, and goes on with what is there.
+///
+/// # Panics
+/// When what reads back was not written, or something is lost on the way.
+#[cfg(feature = "spool")]
+pub fn fuzz_spool(data: &[u8]) {
+    crate::spool::fuzz::files(data);
+}

@@ -23,6 +23,20 @@ pub enum Delivery {
     Stored,
 }
 
+/// What becomes of a message that is published while there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Offline {
+    /// It is not taken: publishing it is an error.
+    #[default]
+    Fail,
+    /// The client keeps it in memory, and drops the oldest where it has no room; what it drops it
+    /// tells. Holds for `Client::publish`; who waits for a proof is told at once that there is none.
+    DropOldest,
+    /// It is put into a spool on disk, connected or not, which feeds the stream when it can. Only
+    /// for topics that are [`Delivery::Stored`]. `Client::publish` goes around the spool, and fails.
+    Spool,
+}
+
 /// A family of subjects with one payload type: what a channel of the application is.
 ///
 /// A value of the type is one subject of the family; its fields are the open places of the
@@ -56,6 +70,8 @@ pub trait Topic: Sized + Send + Sync + 'static {
     const TEMPLATE: Template;
     /// Whether a stream keeps the messages.
     const DELIVERY: Delivery = Delivery::Live;
+    /// What becomes of a message while there is no connection.
+    const OFFLINE: Offline = Offline::Fail;
     /// The version of the payload's format. It travels with each message; a receiver refuses a
     /// version newer than its own instead of guessing.
     const SCHEMA: u16 = 1;

@@ -78,3 +78,8 @@ fn the_corpus_of_stored_messages_holds() {
 fn the_corpus_of_objects_holds() {
     replay("bus_object", swarm_bus::testing::fuzz_object);
 }
+
+#[test]
+fn the_corpus_of_spools_holds() {
+    replay("bus_spool", swarm_bus::testing::fuzz_spool);
+}

@@ -23,5 +23,6 @@ mod raw;
 mod reload;
 mod rig;
 mod service;
+mod spool;
 mod state_peer;
 mod stream;

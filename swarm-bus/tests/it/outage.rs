@@ -261,3 +261,72 @@ async fn a_client_that_nobody_holds_any_more_disconnects() {
     }
     panic!("still connected");
 }
+
+#[derive(Debug, swarm_bus::Topic)]
+#[topic("swarm.events.node.{node}", payload = NodeEvent, offline = drop_oldest)]
+struct Lossy {
+    node: swarm_bus::Token,
+}
+
+#[tokio::test]
+async fn without_a_connection_the_newest_are_kept_in_order_and_every_drop_is_told() {
+    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
+    let Some(mut rig) = Rig::start("outage::drop_oldest", &users) else {
+        return;
+    };
+    let mut options = rig.options("n1");
+    options.offline_messages = 50;
+    let edge = connected(options).await;
+    let mut drops = edge.drops();
+    let topic = Lossy { node: token("n1") };
+    rig.kill();
+    until(&edge, |state| !state.is_connected()).await;
+    let mut ids = Vec::new();
+    for number in 0..80 {
+        ids.push(edge.publish(&topic, &up(number)).unwrap().id);
+    }
+    for id in &ids[..30] {
+        let dropped = soon(drops.next()).await.unwrap().unwrap();
+        assert_eq!((&dropped.id, dropped.subject), (id, topic.subject()));
+    }
+    assert_eq!(
+        (edge.statistics().dropped, edge.statistics().backlog),
+        (30, 50)
+    );
+    // Who wants a proof is told that there is none.
+    let flushed = edge.publish_flushed(&topic, &up(0)).await;
+    assert!(matches!(flushed, Err(PublishError::Disconnected)));
+
+    // The server is back, and so is the hub; the edge is let in after it.
+    rig.revoke_quietly("n1");
+    rig.run();
+    let hub = rig.client("hub").await;
+    let mut events = hub.subscribe(Lossy::any()).unwrap();
+    events.barrier().await.unwrap();
+    rig.admit("n1", Role::Edge);
+    let deadline = Instant::now() + SOON;
+    while !edge.states().current().is_connected() {
+        assert!(Instant::now() < deadline);
+        let _ = edge.reload().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for number in 80..90 {
+        edge.publish(&topic, &up(number)).unwrap();
+    }
+    for number in 30..90 {
+        let message = soon(events.next()).await.unwrap().unwrap();
+        assert_eq!(message.payload, up(number));
+    }
+    assert_eq!(
+        (edge.statistics().dropped, edge.statistics().backlog),
+        (30, 0)
+    );
+
+    // What is left when the client closes is told as well.
+    rig.kill();
+    until(&edge, |state| !state.is_connected()).await;
+    let last = edge.publish(&topic, &up(90)).unwrap().id;
+    edge.drain(SOON).await.unwrap();
+    assert_eq!(soon(drops.next()).await.unwrap().unwrap().id, last);
+    assert!(edge.publish(&topic, &up(91)).is_err());
+}

@@ -257,10 +257,15 @@ impl Rig {
         assert!(sent.success());
     }
 
-    /// Takes a user away and has the server read its configuration again.
-    pub(crate) fn revoke(&mut self, node: &str) {
+    /// Takes a user away from a server that does not run.
+    pub(crate) fn revoke_quietly(&mut self, node: &str) {
         self.users.retain(|(name, _)| *name != uri(node));
         self.configure();
+    }
+
+    /// Takes a user away and has the server read its configuration again.
+    pub(crate) fn revoke(&mut self, node: &str) {
+        self.revoke_quietly(node);
         self.signal("-HUP");
     }
 
