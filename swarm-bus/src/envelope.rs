@@ -4,6 +4,7 @@
 use crate::codec::{Codec, EncodeError};
 #[cfg(feature = "client")]
 use bytes::Bytes;
+use smol_str::SmolStr;
 use std::fmt;
 
 /// The header that identifies a message; the one that JetStream deduplicates by.
@@ -19,7 +20,7 @@ pub const FAULT: &str = "Nats-Service-Error";
 
 /// The headers of a message: names without regard to case, any number of values each, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
+pub struct Headers(Vec<(SmolStr, SmolStr)>);
 
 /// A header that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +56,7 @@ impl Headers {
         {
             return Err(HeaderError::Value(name.to_owned()));
         }
-        self.0.push((name.to_owned(), value.trim().to_owned()));
+        self.0.push((name.into(), value.trim().into()));
         Ok(())
     }
 
@@ -122,7 +123,7 @@ impl Headers {
 /// A stream keeps one message of an id within its duplicate window, so that publishing again after
 /// a timeout is safe as long as the id stays.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct MessageId(String);
+pub struct MessageId(SmolStr);
 
 impl MessageId {
     /// The longest id in bytes: two of the longest tokens and two numbers find room.
@@ -139,7 +140,14 @@ impl MessageId {
         {
             return Err(HeaderError::Value(ID.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
+    }
+
+    /// Wraps text of which the caller knows that it is an id.
+    #[cfg(feature = "client")]
+    pub(crate) fn from_checked(text: &str) -> Self {
+        debug_assert!(Self::parse(text).is_ok());
+        Self(text.into())
     }
 
     /// Returns the text.

@@ -1,9 +1,14 @@
 //! Ids that no other message has.
 
 use crate::MessageId;
+use arrayvec::ArrayString;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Makes ids: 96 random bits once, then a number.
+/// Makes ids: 96 random bits once, in 16 characters, then a number. The first 268 million are short
+/// enough to lie in a [`MessageId`] itself.
 pub(super) struct IdSource {
     prefix: String,
     next: AtomicU64,
@@ -13,15 +18,16 @@ impl IdSource {
     pub(super) fn new() -> Self {
         let random: [u8; 12] = random_bytes();
         Self {
-            prefix: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            prefix: BASE64_URL_SAFE_NO_PAD.encode(random),
             next: AtomicU64::new(0),
         }
     }
 
     pub(super) fn next(&self) -> MessageId {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        MessageId::parse(&format!("{}-{number:x}", self.prefix))
-            .expect("hexadecimal digits and a hyphen are an id")
+        let mut text = ArrayString::<32>::new();
+        write!(text, "{}{number:x}", self.prefix).expect("16 characters and 16 digits have room");
+        MessageId::from_checked(&text)
     }
 
     /// A token that cannot be guessed.
