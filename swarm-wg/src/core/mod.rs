@@ -48,9 +48,9 @@ use std::time::{Instant, SystemTime};
 pub(crate) use batch::{MAX_RUN, MAX_RUN_BYTES};
 pub use batch::{PacketBatch, Transmit, TransmitBatch};
 pub use counters::{DropCounters, DropReason};
-#[cfg(feature = "tun")]
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use noise::{Cipher, compare_ciphers};
+#[cfg(feature = "tun")]
 pub(crate) use wire::DATA_OVERHEAD;
 
 use context::{Clocks, MAX_PENDING, Outbox, cx};
