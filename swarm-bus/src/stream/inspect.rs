@@ -2,17 +2,13 @@
 
 use super::StreamError;
 use crate::client::{Client, Message, ReceiveError, wall_clock};
-use crate::wire::{Delivery, headers_of};
+use crate::wire::Delivery;
 use crate::{Headers, Pattern, Token, Topic};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// JetStream's number of the error that there is no such message.
-const NO_MESSAGE: u32 = 10037;
 /// How many pages of the list are asked for at most; a page has 256 streams.
 const MAX_PAGES: usize = 256;
 
@@ -140,51 +136,14 @@ impl Client {
         from: u64,
         subjects: &Pattern,
     ) -> Result<Option<StoredMessage>, StreamError> {
-        #[derive(Deserialize)]
-        struct Found {
-            message: Kept,
-        }
-        #[derive(Deserialize)]
-        struct Kept {
-            subject: String,
-            seq: u64,
-            time: String,
-            #[serde(default)]
-            hdrs: String,
-            #[serde(default)]
-            data: String,
-        }
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let body = json!({"seq": from.max(1), "next_by_subj": subjects});
-        let Kept {
-            subject,
-            seq,
-            time,
-            hdrs,
-            data,
-        } = match self.stream_request::<Found>(&subject, &body).await {
-            Ok(found) => found.message,
-            Err(StreamError::Refused {
-                code: NO_MESSAGE, ..
-            }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let bytes = |text: &str| {
-            BASE64_STANDARD
-                .decode(text)
-                .map_err(|error| StreamError::Answer(serde::de::Error::custom(error)))
-        };
-        let headers = match bytes(&hdrs)?.as_slice() {
-            [] => Headers::new(),
-            block => headers_of(block)
-                .map_err(|error| StreamError::Answer(serde::de::Error::custom(error)))?,
-        };
-        Ok(Some(StoredMessage {
-            sequence: seq,
-            time,
-            subject,
-            headers,
-            payload: bytes(&data)?.into(),
+        let wanted = json!({"seq": from.max(1), "next_by_subj": subjects});
+        let stored = self.stored_message(stream, &wanted).await?;
+        Ok(stored.map(|stored| StoredMessage {
+            sequence: stored.sequence,
+            time: humantime::format_rfc3339_nanos(stored.time).to_string(),
+            subject: stored.subject,
+            headers: stored.headers,
+            payload: stored.payload,
         }))
     }
 

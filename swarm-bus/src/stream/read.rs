@@ -244,14 +244,37 @@ impl Reader {
             true => Found::from_direct(answer),
             false => Found::from_json(&answer.payload),
         };
-        match found {
-            Ok(Found::Message(stored)) => Ok(Some(stored)),
-            Ok(Found::Nothing) => Ok(None),
-            Ok(Found::Refused { code, description }) => {
-                Err(ApiFault::new(code, description).into())
-            }
-            Err(Malformed(what)) => Err(StreamError::Malformed { what }),
-        }
+        settled(found)
+    }
+}
+
+impl Client {
+    /// Asks a stream's leader for one message, in the words of JetStream's `STREAM.MSG.GET`; `None`
+    /// where there is none.
+    pub(crate) async fn stored_message(
+        &self,
+        stream: &Token,
+        wanted: &Value,
+    ) -> Result<Option<Stored>, StreamError> {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = Bytes::from(wanted.to_string());
+        let within = self.core.options.timeout;
+        let answer = self.ask(&subject, &Headers::new(), &body, within).await;
+        let answer = answer.map_err(|error| match error {
+            RequestError::NoResponders { .. } => StreamError::NoJetStream,
+            error => error.into(),
+        })?;
+        settled(Found::from_json(&answer.payload))
+    }
+}
+
+/// Says what was found, or why it is none.
+fn settled(found: Result<Found, Malformed>) -> Result<Option<Stored>, StreamError> {
+    match found {
+        Ok(Found::Message(stored)) => Ok(Some(stored)),
+        Ok(Found::Nothing) => Ok(None),
+        Ok(Found::Refused { code, description }) => Err(ApiFault::new(code, description).into()),
+        Err(Malformed(what)) => Err(StreamError::Malformed { what }),
     }
 }
 

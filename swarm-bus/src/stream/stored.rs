@@ -172,6 +172,9 @@ mod tests {
             r#"{"message":{"subject":"a","seq":1,"time":"yesterday"}}"#,
             r#"{"message":{"subject":"a","seq":1,"time":"1970-01-01T00:00:00Z","data":"?"}}"#,
             r#"{"message":{"subject":"a","seq":1,"time":"1970-01-01T00:00:00Z","hdrs":"aGk="}}"#,
+            r#"{"message":{"subject":"a","seq":1,"time":"1970-01-01T00:00:00Z","hdrs":"*"}}"#,
+            r#"{"message":{"subject":"a","seq":1,"time":"1970-01-01T00:00:00Z","hdrs":"SFRUUC8xLjE="}}"#,
+            r#"{"message":{"subject":"a","seq":"3","time":"1970-01-01T00:00:00Z"}}"#,
         ] {
             assert!(Found::from_json(bad.as_bytes()).is_err(), "{bad}");
         }
