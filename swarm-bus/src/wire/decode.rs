@@ -1,5 +1,6 @@
 //! What a server sends, read piece by piece.
 
+use super::line::{LineTooLong, take_line};
 use super::{Complaint, Delivery, Info, ServerOp};
 use crate::Headers;
 use bytes::{Buf, Bytes, BytesMut};
@@ -79,34 +80,15 @@ impl Decoder {
                 let head = self.head.take().expect("looked at a line above");
                 return body(head, from).map(|message| Some(ServerOp::Message(message)));
             }
-            let Some(line) = self.line(from)? else {
+            let Some(line) = take_line(from, &mut self.scanned, MAX_LINE)
+                .map_err(|LineTooLong| ProtocolError::LineTooLong)?
+            else {
                 return Ok(None);
             };
             if let Some(op) = self.operation(&line)? {
                 return Ok(Some(op));
             }
         }
-    }
-
-    fn line(&mut self, from: &mut BytesMut) -> Result<Option<BytesMut>, ProtocolError> {
-        let Some(found) = from[self.scanned..].iter().position(|byte| *byte == b'\n') else {
-            self.scanned = from.len();
-            return match from.len() > MAX_LINE {
-                true => Err(ProtocolError::LineTooLong),
-                false => Ok(None),
-            };
-        };
-        let end = self.scanned + found;
-        self.scanned = 0;
-        if end > MAX_LINE {
-            return Err(ProtocolError::LineTooLong);
-        }
-        let mut line = from.split_to(end + 1);
-        line.truncate(end);
-        if line.last() == Some(&b'\r') {
-            line.truncate(end - 1);
-        }
-        Ok(Some(line))
     }
 
     /// Reads one line; `None` where it is the head of a message.

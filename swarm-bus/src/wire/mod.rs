@@ -6,12 +6,15 @@ mod complaint;
 mod decode;
 pub(crate) mod encode;
 mod info;
+mod line;
 
 pub(crate) use complaint::Complaint;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;
 pub(crate) use decode::{Decoder, headers_of};
 pub(crate) use info::Info;
+#[cfg(feature = "testing")]
+pub(crate) use line::{LineTooLong, take_line};
 
 use crate::Headers;
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! What a client sends, read piece by piece. Strict where a server is lenient: what no client of
 //! today sends is an error and not a guess.
 
+use crate::wire::{LineTooLong, take_line};
 use crate::{Pattern, Subject};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
@@ -118,34 +119,15 @@ impl Decoder {
                 }
                 return body(head, from).map(Some);
             }
-            let Some(line) = self.line(from)? else {
+            let Some(line) = take_line(from, &mut self.scanned, MAX_LINE)
+                .map_err(|LineTooLong| Offence::LineTooLong)?
+            else {
                 return Ok(None);
             };
             if let Some(op) = self.operation(&line)? {
                 return Ok(Some(op));
             }
         }
-    }
-
-    fn line(&mut self, from: &mut BytesMut) -> Result<Option<BytesMut>, Offence> {
-        let Some(found) = from[self.scanned..].iter().position(|byte| *byte == b'\n') else {
-            self.scanned = from.len();
-            return match from.len() > MAX_LINE {
-                true => Err(Offence::LineTooLong),
-                false => Ok(None),
-            };
-        };
-        let end = self.scanned + found;
-        self.scanned = 0;
-        if end > MAX_LINE {
-            return Err(Offence::LineTooLong);
-        }
-        let mut line = from.split_to(end + 1);
-        line.truncate(end);
-        if line.last() == Some(&b'\r') {
-            line.truncate(end - 1);
-        }
-        Ok(Some(line))
     }
 
     /// Reads one line; `None` where it is the head of a message.
