@@ -1,5 +1,4 @@
 use crate::rig::{Rig, SOON, python, skip, soon, token};
-use std::process::Stdio;
 use std::time::Duration;
 use swarm_bus::client::{Client, PublishError, ReceiveError, RequestError, State};
 use swarm_bus::dead_letter::{
@@ -630,15 +629,7 @@ async fn a_job_that_another_library_gives_up_is_kept_read_and_replayed() {
     let (hub, operator) = (rig.client("hub").await, rig.client("keeper").await);
     make_jobs(&hub, Retention::WorkQueue).await;
     let mut keeper = Keeper::start(&operator).await.unwrap();
-    let mut peer = tokio::process::Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/worker.py"))
-        .arg(format!("nats://127.0.0.1:{}", rig.port()))
-        .arg(rig.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut peer = rig.script(&python, "worker.py");
     let mut stdin = peer.stdin.take().unwrap();
     let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
     let mut line = async || soon(lines.next_line()).await.unwrap().unwrap_or_default();

@@ -1,5 +1,4 @@
 use crate::rig::{Authority, Rig, SOON, python, skip, soon, token};
-use std::process::Stdio;
 use swarm_bus::Topic as _;
 use swarm_bus::permissions::Role;
 use swarm_bus::topics::{Command, Commands, NodeEvents, Occurrence, PingCommand, Pong};
@@ -39,16 +38,7 @@ async fn another_client_is_let_in_by_its_certificate_alone_and_understands() {
         })
     }));
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peer.py");
-    let mut peer = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(format!("nats://127.0.0.1:{}", rig.port()))
-        .arg(rig.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut peer = rig.script(&python, "peer.py");
     let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
     let mut line = async || soon(lines.next_line()).await.unwrap().unwrap_or_default();
     assert!(line().await.starts_with("none: "));

@@ -304,6 +304,24 @@ impl Rig {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// Starts a script of this folder as the independent peer: it finds `peer.pem`, `peer.key` and
+    /// `ca.pem` in the rig's directory, and speaks with the test over its input and output.
+    pub(crate) fn script(&self, python: &Path, name: &str) -> tokio::process::Child {
+        tokio::process::Command::new(python)
+            .arg(
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/it")
+                    .join(name),
+            )
+            .arg(format!("nats://127.0.0.1:{}", self.port))
+            .arg(self.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
     /// Asks the server's monitoring.
     pub(crate) fn monitor(&self, path: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.monitor)).unwrap();

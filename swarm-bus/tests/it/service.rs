@@ -1,6 +1,5 @@
 use crate::rig::{Rig, SOON, python, skip, soon, token};
 use serde_json::json;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use swarm_bus::client::{
@@ -417,16 +416,7 @@ async fn another_library_finds_our_services_and_is_found() {
     let (operator, edge) = (rig.client("op").await, rig.client("n1").await);
     let service = calc(&edge).await;
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/micro.py");
-    let mut peer = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(format!("nats://127.0.0.1:{}", rig.port()))
-        .arg(rig.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut peer = rig.script(&python, "micro.py");
     let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
     let mut line = async || soon(lines.next_line()).await.unwrap().unwrap_or_default();
     let id = line().await;

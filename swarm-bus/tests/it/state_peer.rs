@@ -2,7 +2,6 @@
 
 use crate::rig::{Rig, SOON, python, skip, soon, token};
 use bytes::Bytes;
-use std::process::Stdio;
 use std::time::Duration;
 use swarm_bus::kv::{BucketConfig, Content, KvError, Update};
 use swarm_bus::object::{ObjectError, ObjectName, ObjectStoreConfig};
@@ -44,16 +43,7 @@ impl Peer {
         let own = rig.authority.client("peer");
         rig.write("peer.pem", &own.chain);
         rig.write("peer.key", &own.key);
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/state_peer.py");
-        let mut child = tokio::process::Command::new(python)
-            .arg(script)
-            .arg(format!("nats://127.0.0.1:{}", rig.port()))
-            .arg(rig.path(""))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut child = rig.script(python, "state_peer.py");
         Self {
             stdin: child.stdin.take().unwrap(),
             lines: BufReader::new(child.stdout.take().unwrap()).lines(),
