@@ -114,6 +114,12 @@ impl TransmitBatch {
         self.arena.room(length)
     }
 
+    /// Bytes of datagrams that were taken.
+    #[cfg(feature = "tun")]
+    pub(super) fn taken(&mut self, range: Range<usize>) -> &mut [u8] {
+        &mut self.arena.bytes[range]
+    }
+
     /// Takes the first `length` bytes of the room last given.
     pub(super) fn commit(&mut self, destination: SocketAddr, length: usize) {
         let range = self.arena.commit(length);

@@ -1,8 +1,8 @@
 //! The shell for Linux: a TUN device, UDP sockets, and the threads between them.
 //!
 //! ```text
-//!   TUN ──▶ fair ──▶ cut, seal ──────▶ UDP      a worker: one thread for both ways,
-//!   TUN ◀── join ◀── open ◀─────────── UDP      and a second while both have much to carry
+//!   TUN ──▶ fair ──▶ cut ──▶ seal ───▶ UDP      a worker: one thread for both ways,
+//!   TUN ◀── join ◀── open ◀─────────── UDP      and a second for the way out while much waits
 //!                      │ rarely
 //!                      ▼
 //!                    Core ◀── timer thread, calls
@@ -17,6 +17,7 @@ mod fair;
 mod flag;
 mod grace;
 mod netlink;
+mod outbound;
 mod pump;
 mod routes;
 mod shared;

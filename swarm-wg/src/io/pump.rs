@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use super::fair::Fair;
 use super::grace::Turns;
+use super::outbound::{Batch, Gone, Outbound, Reader};
 use super::shared::Shared;
 use super::udp::ReceiveBatch;
 use super::{clock, lock};
-use crate::core::plane::{Datagrams, NoSession, Poke};
+use crate::core::plane::{Datagrams, NoSession, Poke, Unsealed};
 use crate::core::{Core, DropReason, TransmitBatch};
 use crate::event::Event;
 use crate::offload::{Joiner, Split};
@@ -22,7 +23,6 @@ use crate::offload::{Joiner, Split};
 pub(super) struct Pump {
     worker: usize,
     turns: Turns,
-    transmits: TransmitBatch,
     /// What the core has to send.
     answers: TransmitBatch,
     joiner: Joiner,
@@ -34,12 +34,19 @@ pub(super) struct Pump {
     scratch: Vec<u8>,
 }
 
+/// What a turn on the way out came to.
+pub(super) enum Carried {
+    /// So many bytes, and whether more waits.
+    Bytes { bytes: usize, more: bool },
+    /// The interface is gone.
+    Gone,
+}
+
 impl Pump {
     pub(super) fn new(shared: &Shared, worker: usize) -> Self {
         Self {
             worker,
             turns: shared.grace.register(),
-            transmits: TransmitBatch::default(),
             answers: TransmitBatch::default(),
             joiner: Joiner::new(shared.tun.offer()),
             opened: Vec::new(),
@@ -50,33 +57,50 @@ impl Pump {
         }
     }
 
-    /// Seals what was chosen of what was read from the interface, and sends it. Returns how
-    /// many bytes that were.
-    pub(super) fn carry_out(&mut self, shared: &Shared, batch: &Fair) -> usize {
-        let turn = self.turns.begin();
+    /// Reads from the interface, and seals and sends what is chosen of what waits.
+    pub(super) fn carry_out(
+        &mut self,
+        shared: &Shared,
+        outbound: &Outbound,
+        (mut reader, mut batch): (Reader, Batch),
+    ) -> Carried {
+        match reader.read(shared.tun.queue(self.worker)) {
+            Ok(dropped) => shared.plane.drops().add(DropReason::Overload, dropped),
+            Err(Gone) => return Carried::Gone,
+        }
+        self.write_out(shared, &reader.fair, &mut batch.messages);
+        let (bytes, more) = (batch.messages.bytes(), !reader.fair.is_empty());
+        if let Some((ticket, mut batch)) = outbound.end_reading(reader, batch) {
+            batch.messages.seal();
+            outbound.finish(ticket, batch, |batch| {
+                self.send(shared, batch.messages.seal());
+            });
+        }
+        Carried::Bytes { bytes, more }
+    }
+
+    /// Writes what was chosen as messages that are to be sealed. What finds no session is the
+    /// core's before anybody reads on, so it keeps its order.
+    fn write_out(&mut self, shared: &Shared, chosen: &Fair, messages: &mut Unsealed) {
         let now = clock::now();
-        self.transmits.clear();
         self.held.clear();
         {
             let tables = shared.plane.read();
-            for (n, (header, packet)) in batch.chosen().enumerate() {
+            for (n, (header, packet)) in chosen.chosen().enumerate() {
                 let Ok(split) = Split::parse(header, packet) else {
                     shared.plane.dropped(DropReason::MalformedOutgoing);
                     continue;
                 };
                 let plane = &shared.plane;
-                let sealed = plane.seal(&tables, &split, now, &mut self.transmits, &mut self.pokes);
+                let sealed = plane.seal(&tables, &split, now, messages, &mut self.pokes);
                 if sealed == Err(NoSession) {
                     self.held.push(n);
                 }
             }
         }
-        self.send(shared, &self.transmits);
-        drop(turn);
         if !self.held.is_empty() || !self.pokes.is_empty() {
-            self.hold(shared, batch);
+            self.hold(shared, chosen);
         }
-        self.transmits.bytes()
     }
 
     fn send(&self, shared: &Shared, batch: &TransmitBatch) {

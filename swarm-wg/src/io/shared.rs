@@ -12,12 +12,12 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::events::{Events, Subscribers};
 use super::flag::Flag;
 use super::grace::Grace;
+use super::outbound::Outbound;
 use super::pump::Pump;
 use super::routes::{InterfaceRoutes, interface_error};
 use super::timer::Alarm;
 use super::tun::Tun;
 use super::udp::Sockets;
-use super::worker::Desk;
 use super::{clock, lock};
 use crate::config::{InterfaceName, PeerConfig, TunnelConfig};
 use crate::core::plane::Plane;
@@ -39,13 +39,12 @@ pub(crate) struct Shared {
     pub(super) subscribers: Subscribers,
     pub(super) timer: Alarm,
     pub(super) stopping: AtomicBool,
-    pub(super) desks: Vec<Desk>,
+    /// The way out of each worker.
+    pub(super) outbound: Vec<Outbound>,
     closed: Flag,
     pub(super) stopped: Arc<Flag>,
     /// Readable once the tunnel stops; never read.
     pub(super) stop: OwnedFd,
-    /// Readable when a worker has to take up other sockets, or what its helper gave back.
-    pub(super) news: Vec<OwnedFd>,
     name: InterfaceName,
     fwmark: AtomicU32,
     /// Changes are made one at a time, with this.
@@ -81,20 +80,23 @@ impl Shared {
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(|error| Error::Thread(error.into()))
         };
+        let grace = Grace::default();
+        let outbound = (0..workers)
+            .map(|_| Ok(Outbound::new(&grace, event()?)))
+            .collect::<Result<_, _>>()?;
         let shared = Arc::new(Self {
             plane: Arc::clone(core.plane()),
             core: Mutex::new(core),
             tun,
             sockets: Mutex::new(Arc::new(sockets)),
-            grace: Grace::default(),
+            grace,
             subscribers: Subscribers::default(),
             timer: Alarm::new(now),
             stopping: AtomicBool::new(false),
-            desks: (0..workers).map(|_| Desk::default()).collect(),
+            outbound,
             closed: Flag::default(),
             stopped: Arc::default(),
             stop: event()?,
-            news: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
             name: config.interface.clone(),
             fwmark: AtomicU32::new(config.fwmark),
             control: Mutex::new(None),
@@ -132,7 +134,7 @@ impl Shared {
 
     /// How many threads carry packets in each direction.
     pub(super) fn workers(&self) -> usize {
-        self.news.len()
+        self.outbound.len()
     }
 
     pub(crate) fn fwmark(&self) -> u32 {
@@ -217,7 +219,7 @@ impl Shared {
         let sockets = Arc::new(Sockets::bind(port, self.fwmark(), self.workers())?);
         let port = sockets.port();
         *lock(&self.sockets) = sockets;
-        self.news.iter().for_each(ring);
+        self.outbound.iter().for_each(Outbound::ring);
         Ok(port)
     }
 
@@ -255,7 +257,7 @@ impl Shared {
     pub(super) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         ring(&self.stop);
-        self.desks.iter().for_each(Desk::wake);
+        self.outbound.iter().for_each(Outbound::stop);
         self.stopped.raise();
         self.timer.ring();
     }

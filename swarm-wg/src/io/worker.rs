@@ -1,134 +1,28 @@
-//! A worker: one thread that carries packets both ways, and a helper that takes the way out
-//! over while both ways have much to carry.
+//! A worker: one thread that carries packets both ways, and a helper that carries packets out
+//! beside it while more waits than it can carry.
 //!
-//! Fewer hand-overs beat more threads where processors are few: with traffic one way, what
-//! comes back (acknowledgements, say) is carried by the thread that is awake anyway. The way
-//! out, with all that waits on it, is with one of the two at a time, so packets keep their
-//! order.
+//! Fewer hand-overs beat more threads where there is little to do: what comes back with traffic
+//! one way (acknowledgements, say) is carried by the thread that is awake anyway. Where there is
+//! much, a thread that waits for its processor must not hold up the rest.
 
-use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::fair::Fair;
-use super::pump::Pump;
-use super::shared::{Shared, ring};
-use super::threads::{AFTER_FAILURE, wait};
-use super::tun::Queue;
+use super::pump::{Carried, Pump};
+use super::shared::Shared;
+use super::threads::wait;
 use super::udp::ReceiveBatch;
 use super::{lock, sys};
-use crate::core::DropReason;
 
 /// A turn of so many bytes is a long one.
 const LONG: usize = 16 << 10;
-/// After so many turns that were long both ways the helper is called …
+/// After so many turns in a row that left more waiting the helper is called …
 const CALL_AFTER: u32 = 32;
-/// … and after so many short ones of its own it gives the way out back.
-const RETURN_AFTER: u32 = 64;
+/// … and after so many that did not it is called no more.
+const DISMISS_AFTER: u32 = 256;
 /// After so many turns in a row that are long, or short, a thread is scheduled for them.
 const CHANGE_AFTER: u32 = 64;
-/// How long a helper waits for something to do, which counts as a short turn.
-const IDLE: Duration = Duration::from_millis(5);
-
-/// The way out of one worker: what waits on it, and what it is carried with.
-pub(super) struct Outbound {
-    pump: Pump,
-    fair: Fair,
-    failing: bool,
-}
-
-/// What a turn on the way out came to.
-enum Carried {
-    Bytes(usize),
-    /// The interface is gone.
-    Gone,
-}
-
-impl Outbound {
-    fn new(shared: &Shared, worker: usize) -> Self {
-        Self {
-            pump: Pump::new(shared, worker),
-            fair: Fair::new(),
-            failing: false,
-        }
-    }
-
-    /// Reads what there is, and carries a batch of what waits.
-    fn carry(&mut self, shared: &Shared, queue: Queue<'_>) -> Carried {
-        match queue.read(&mut self.fair) {
-            Ok(dropped) => {
-                self.failing = false;
-                shared.plane.drops().add(DropReason::Overload, dropped);
-            }
-            Err(error) if is_gone(&error) => return Carried::Gone,
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    let interface = shared.name();
-                    tracing::error!(%error, interface, "cannot read from the interface");
-                }
-                std::thread::sleep(AFTER_FAILURE);
-            }
-        }
-        self.fair.choose();
-        Carried::Bytes(self.pump.carry_out(shared, &self.fair))
-    }
-}
-
-/// Whether the interface behind a queue exists no more.
-fn is_gone(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::BADFD, Errno::NODEV]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-/// Where a worker and its helper hand the way out to each other.
-#[derive(Default)]
-pub(super) struct Desk {
-    handed_over: Mutex<Option<Outbound>>,
-    given_back: Mutex<Option<Outbound>>,
-    call: Condvar,
-}
-
-impl Desk {
-    fn hand_over(&self, outbound: Outbound) {
-        *lock(&self.handed_over) = Some(outbound);
-        self.call.notify_all();
-    }
-
-    /// Waits to be handed the way out; `None`: the tunnel stops.
-    fn await_call(&self, shared: &Shared) -> Option<Outbound> {
-        let mut handed_over = lock(&self.handed_over);
-        loop {
-            if shared.is_stopping() {
-                return None;
-            }
-            if let Some(outbound) = handed_over.take() {
-                return Some(outbound);
-            }
-            handed_over = self
-                .call
-                .wait(handed_over)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn give_back(&self, outbound: Outbound) {
-        *lock(&self.given_back) = Some(outbound);
-    }
-
-    fn take_back(&self) -> Option<Outbound> {
-        lock(&self.given_back).take()
-    }
-
-    /// Wakes a helper that waits, for it to see that the tunnel stops.
-    pub(super) fn wake(&self) {
-        let _waits_or_will_look = lock(&self.handed_over);
-        self.call.notify_all();
-    }
-}
 
 /// How a thread is scheduled: one long turn after another as batch work, which carries more at
 /// less cost, and with little to do as any other, which has a lone packet cross sooner where
@@ -158,15 +52,44 @@ impl Pace {
     }
 }
 
+/// Whether a helper is worth its wake-ups.
+#[derive(Default)]
+struct Help {
+    wanted: bool,
+    /// Turns in a row that speak for a change.
+    against: u32,
+}
+
+impl Help {
+    /// Takes whether more waited than a turn could carry; says what is new.
+    fn turn(&mut self, more: bool) -> Option<bool> {
+        self.against = if more == self.wanted {
+            0
+        } else {
+            self.against + 1
+        };
+        let enough = if self.wanted {
+            DISMISS_AFTER
+        } else {
+            CALL_AFTER
+        };
+        if self.against < enough {
+            return None;
+        }
+        self.against = 0;
+        self.wanted = more;
+        Some(more)
+    }
+}
+
 /// Carries packets both ways until the tunnel stops.
 pub(super) fn carry(shared: &Shared, worker: usize) {
     let mut pace = Pace::default();
+    let mut help = Help::default();
     let mut pump = Pump::new(shared, worker);
     let mut received = ReceiveBatch::new();
-    let mut outbound = Some(Outbound::new(shared, worker));
     let queue = shared.tun.queue(worker);
-    let (desk, news) = (&shared.desks[worker], &shared.news[worker]);
-    let mut long_turns = 0u32;
+    let outbound = &shared.outbound[worker];
     while !shared.is_stopping() {
         let sockets = Arc::clone(&lock(&shared.sockets));
         let pair = sockets.of(worker);
@@ -175,68 +98,41 @@ pub(super) fn carry(shared: &Shared, worker: usize) {
             true => 0,
             false => pump.carry_in(shared, &mut received),
         };
-        if outbound.is_none() {
-            outbound = desk.take_back();
-        }
-        let bytes_out = match &mut outbound {
-            Some(outbound) => match outbound.carry(shared, queue) {
-                Carried::Bytes(bytes) => bytes,
-                Carried::Gone => return taken_away(shared),
-            },
-            None => 0,
+        let begun = outbound.begin();
+        let helper_reads = begun.is_none();
+        let (bytes_out, more) = match begun.map(|begun| pump.carry_out(shared, outbound, begun)) {
+            Some(Carried::Bytes { bytes, more }) => (bytes, more),
+            Some(Carried::Gone) => return taken_away(shared),
+            None => (0, true),
         };
         pace.turn(bytes_in.max(bytes_out) >= LONG);
-        long_turns = match bytes_in >= LONG && bytes_out >= LONG {
-            true => long_turns + 1,
-            false => long_turns.saturating_sub(2),
-        };
-        if long_turns >= CALL_AFTER {
-            long_turns = 0;
-            if let Some(outbound) = outbound.take() {
-                desk.hand_over(outbound);
-            }
+        if let Some(wanted) = help.turn(more) {
+            outbound.set_helped(wanted);
         }
-        let idle = outbound
-            .as_ref()
-            .is_none_or(|outbound| outbound.fair.is_empty());
-        if !received.is_empty() || bytes_out > 0 || !idle {
+        if !received.is_empty() || bytes_out > 0 || (more && !helper_reads) {
             continue;
         }
-        let interface = outbound
-            .as_ref()
-            .map(|_| PollFd::new(&queue, PollFlags::IN));
-        let others = std::iter::once(PollFd::new(news, PollFlags::IN)).chain(interface);
+        let interface = (!helper_reads).then(|| PollFd::new(&queue, PollFlags::IN));
+        let news = PollFd::new(outbound.news(), PollFlags::IN);
+        let others = std::iter::once(news).chain(interface);
         if !wait(shared, pair.poll_fds().chain(others), None) {
             return;
         }
         let mut count = [0u8; 8];
-        let _ = rustix::io::read(news, &mut count);
+        let _ = rustix::io::read(outbound.news(), &mut count);
     }
 }
 
-/// Carries packets out whenever it is called, until the tunnel stops.
+/// Carries packets out whenever the carrier cannot keep up, until the tunnel stops.
 pub(super) fn help(shared: &Shared, worker: usize) {
     let mut pace = Pace::default();
-    let queue = shared.tun.queue(worker);
-    let desk = &shared.desks[worker];
-    while let Some(mut outbound) = desk.await_call(shared) {
-        let mut short_turns = 0;
-        while short_turns < RETURN_AFTER && !shared.is_stopping() {
-            let bytes = match outbound.carry(shared, queue) {
-                Carried::Bytes(bytes) => bytes,
-                Carried::Gone => return taken_away(shared),
-            };
-            pace.turn(bytes >= LONG);
-            short_turns = if bytes < LONG { short_turns + 1 } else { 0 };
-            if bytes == 0 && outbound.fair.is_empty() {
-                let interface = std::iter::once(PollFd::new(&queue, PollFlags::IN));
-                if !wait(shared, interface, Some(IDLE)) {
-                    return;
-                }
-            }
+    let mut pump = Pump::new(shared, worker);
+    let outbound = &shared.outbound[worker];
+    while let Some(begun) = outbound.begin_helping() {
+        match pump.carry_out(shared, outbound, begun) {
+            Carried::Bytes { bytes, .. } => pace.turn(bytes >= LONG),
+            Carried::Gone => return taken_away(shared),
         }
-        desk.give_back(outbound);
-        ring(&shared.news[worker]);
     }
 }
 

@@ -131,21 +131,28 @@ impl Session {
 }
 
 #[cfg(test)]
+impl Session {
+    /// A session with made-up keys; the peer's has them the other way around, and the smaller
+    /// first is the initiator's.
+    pub(crate) fn made_up(sending: u8, receiving: u8, born: Instant) -> Self {
+        let key = |byte: u8| zeroize::Zeroizing::new([byte; 32]);
+        let keys = Keys {
+            sending: key(sending),
+            receiving: key(receiving),
+        };
+        let initiator = sending < receiving;
+        Self::new(&keys, sending.into(), receiving.into(), initiator, born)
+    }
+}
+
+#[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a moment to begin with")]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     fn pair() -> (Session, Session) {
         let now = Instant::now();
-        let keys = |sending: u8, receiving: u8| Keys {
-            sending: Zeroizing::new([sending; 32]),
-            receiving: Zeroizing::new([receiving; 32]),
-        };
-        (
-            Session::new(&keys(1, 2), 7, 9, true, now),
-            Session::new(&keys(2, 1), 9, 7, false, now),
-        )
+        (Session::made_up(1, 2, now), Session::made_up(2, 1, now))
     }
 
     #[test]
@@ -156,7 +163,7 @@ mod tests {
         let counter = a.reserve(1).unwrap();
         a.seal(counter, &mut message);
         assert_eq!(message[..4], TYPE_DATA);
-        assert_eq!(message[4..8], 9u32.to_le_bytes());
+        assert_eq!(message[4..8], 2u32.to_le_bytes());
         let mut body = message[16..].to_vec();
         assert_eq!(b.open(counter, &mut body), Some(64));
         assert_eq!(body[..64], [5; 64]);

@@ -8,6 +8,7 @@
 mod inbound;
 mod marks;
 mod outbound;
+mod sink;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,6 +26,10 @@ pub(crate) use marks::Marks;
 #[cfg(feature = "tun")]
 pub(crate) use outbound::NoSession;
 pub(crate) use outbound::Packet;
+#[cfg(all(test, feature = "tun"))]
+pub(crate) use sink::Sink;
+#[cfg(feature = "tun")]
+pub(crate) use sink::Unsealed;
 
 /// Sessions that one peer may have open.
 pub(crate) const MAX_SESSIONS: usize = 5;

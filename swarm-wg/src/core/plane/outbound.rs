@@ -1,10 +1,10 @@
-//! Packets out: routed, padded, sealed into the batch of what is to be sent.
+//! Packets out: routed, padded, and sealed in the batch of what is to be sent, at once or later.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::sink::Sink;
 use super::{Plane, Poke, Tables};
-use crate::core::batch::TransmitBatch;
 use crate::core::counters::DropReason;
 use crate::core::packet::{Inner, padded_len};
 use crate::core::wire::{DATA_HEADER, DATA_OVERHEAD};
@@ -79,13 +79,14 @@ impl Segments for crate::offload::Split<'_> {
 pub(crate) struct NoSession;
 
 impl Plane {
-    /// Seals packets into the batch. Those that have nowhere to go are dropped and counted.
+    /// Writes packets as messages of the session that they take, which the sink seals. Those
+    /// that have nowhere to go are dropped and counted.
     pub(crate) fn seal(
         &self,
         tables: &Tables,
         packets: &impl Segments,
         now: Instant,
-        batch: &mut TransmitBatch,
+        sink: &mut impl Sink,
         pokes: &mut Vec<Poke>,
     ) -> Result<(), NoSession> {
         let count = packets.count() as u64;
@@ -112,12 +113,11 @@ impl Plane {
         for n in 0..packets.count() {
             let length = packets.len_of(n);
             let padded = padded_len(length, mtu);
-            let message = batch.room(padded + DATA_OVERHEAD);
+            let message = sink.room(padded + DATA_OVERHEAD);
             let (packet, padding) = message[DATA_HEADER..DATA_HEADER + padded].split_at_mut(length);
             packets.write(n, packet);
             padding.fill(0);
-            session.seal(first + n as u64, message);
-            batch.commit(endpoint, padded + DATA_OVERHEAD);
+            sink.commit(endpoint, padded + DATA_OVERHEAD, session, first + n as u64);
             bytes += padded + DATA_OVERHEAD;
         }
         if lane.marks.sent(bytes, true, self.base, now) {
