@@ -26,6 +26,8 @@ def arguments():
     what.add_argument("--secs", type=int, default=8, help="length of a measurement")
     what.add_argument("--flood-kpps", type=float, default=0, metavar="RATE",
                       help="of a flood, in thousands of messages a second; 0: as many as one process can send")
+    what.add_argument("--udp-burst", type=int, default=32, metavar="COUNT",
+                      help="datagrams that udp64ndr and udp1400ndr send back to back")
     lab = parser.add_argument_group("where")
     lab.add_argument("--veth", choices=["native", "wire", "nogro"], default="native",
                      help="native: a UDP GSO packet crosses whole; wire: it is cut before it crosses, and joined by "

@@ -73,7 +73,7 @@ def udp(lab, key, secs, size):
 
 
 def udp_no_loss(lab, key, size, low, high):
-    """The highest rate offered (payload, Mbit/s) at which next to nothing is lost, by bisection."""
+    """The highest rate (payload, Mbit/s) that iperf3 offers and reads with next to no loss, by bisection."""
     best = 0.0
 
     def holds(rate):
