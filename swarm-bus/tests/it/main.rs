@@ -26,3 +26,4 @@ mod service;
 mod spool;
 mod state_peer;
 mod stream;
+mod version;
