@@ -17,7 +17,11 @@ mod ensure;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod follow;
+#[cfg(feature = "client")]
 mod inspect;
+#[cfg(feature = "client")]
+mod known;
 #[cfg(feature = "client")]
 mod last;
 #[cfg(feature = "client")]
@@ -43,9 +47,11 @@ pub use ensure::Ensured;
 #[cfg(feature = "client")]
 pub use error::StreamError;
 #[cfg(feature = "client")]
+pub(crate) use follow::{Follow, FollowError, Followed, Scope};
+#[cfg(feature = "client")]
 pub use inspect::{StoredMessage, StreamInfo};
 #[cfg(feature = "client")]
-pub(crate) use read::{Contents, Reader, StreamSummary};
+pub(crate) use read::{Reader, StreamSummary};
 #[cfg(feature = "testing")]
 pub(crate) use stored::Found;
 #[cfg(feature = "client")]
