@@ -3,7 +3,7 @@
 use super::core::{Core, Limits};
 #[cfg(feature = "derive")]
 use crate::Topic as _;
-use crate::object::{Described, Mark, ObjectName, UploadId};
+use crate::object::{Described, Mark, ObjectName, UploadId, deleted_json};
 use crate::stream::Found;
 use crate::wire::{Decoder, Delivery, ServerOp, headers_of};
 use crate::{Codec, Json, Pattern, Subject, Token, monitor};
@@ -244,11 +244,19 @@ pub fn fuzz_object(data: &[u8]) {
     let subject = name.map(|name| name.subject(&BUCKET).to_string());
     let subject = subject.as_deref().unwrap_or("$O.b.M.YQ==");
     let parse = |json: &[u8]| Described::parse(json, &BUCKET, subject, SystemTime::UNIX_EPOCH);
-    if let Ok(Described::Object(info)) = parse(data) {
-        let deleted = parse(&info.to_deleted_json(&BUCKET));
-        assert_eq!(deleted.ok(), Some(Described::Deleted));
-        let written = parse(&info.to_json(&BUCKET, 1));
-        assert_eq!(written.ok(), Some(Described::Object(info)));
+    match parse(data) {
+        Ok(Described::Object(info)) => {
+            let deleted = parse(&deleted_json(&info.name, &BUCKET, &info.upload));
+            assert_eq!(deleted.ok(), Some(Described::Deleted));
+            let written = parse(&info.to_json(&BUCKET, 1));
+            assert_eq!(written.ok(), Some(Described::Object(info)));
+        }
+        Ok(Described::Link(link)) => {
+            let id = "N".parse().expect("a letter is an id");
+            let written = parse(&link.to_json(&BUCKET, &id));
+            assert_eq!(written.ok(), Some(Described::Link(link)));
+        }
+        Ok(Described::Deleted) | Err(_) => {}
     }
 }
 

@@ -16,6 +16,7 @@ mod kv;
 mod many;
 mod monitor;
 mod object;
+mod object_links;
 mod outage;
 mod peer;
 mod permissions;
