@@ -1,8 +1,7 @@
 //! Follows the subjects of a filter in a stream: what stands under each now, then each change.
 
 use super::known::{Gap, Known};
-use super::read::{Contents, StreamSummary};
-use super::{Cursor, Reader, Stored, StreamError};
+use super::{Contents, Cursor, Reader, Stored, StreamError};
 use crate::Pattern;
 use crate::client::{Signal, Signals, State, StateWatch, SubscribeError};
 use std::collections::VecDeque;
@@ -220,10 +219,11 @@ impl Follow {
             info => info?,
         };
         self.absent_since = None;
-        self.ages = info.config.max_age > 0;
-        self.end = info.state.last_seq;
+        let contents = info.contents();
+        self.ages = info.ages();
+        self.end = contents.last_seq;
         if let Some(created) = &self.created
-            && (*created != info.created || info.state.last_seq < self.cursor.position())
+            && (*created != info.created || contents.last_seq < self.cursor.position())
         {
             self.cursor = Cursor::new(self.reader.clone(), self.scope.filter.clone(), 0);
             self.known = Known::new(self.scope.max);
@@ -276,7 +276,7 @@ impl Follow {
         if self.known.count() == 0 {
             return Ok(false);
         }
-        let StreamSummary { state, .. } = self.reader.info().await?;
+        let state = self.reader.info().await?.contents();
         if state == self.verified {
             return Ok(false);
         }

@@ -32,6 +32,8 @@ mod read;
     allow(dead_code, reason = "fuzzing reads, and looks at results only")
 )]
 mod stored;
+#[cfg(feature = "client")]
+mod summary;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
@@ -51,8 +53,10 @@ pub(crate) use follow::{Follow, FollowError, Followed, Scope};
 #[cfg(feature = "client")]
 pub use inspect::{StoredMessage, StreamInfo};
 #[cfg(feature = "client")]
-pub(crate) use read::{Reader, StreamSummary};
+pub(crate) use read::Reader;
 #[cfg(feature = "testing")]
 pub(crate) use stored::Found;
 #[cfg(feature = "client")]
 pub(crate) use stored::Stored;
+#[cfg(feature = "client")]
+pub(crate) use summary::{Contents, StreamSummary};
