@@ -40,6 +40,8 @@ pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]
 pub(crate) use api::{ApiFault, WRONG_SEQUENCE};
+#[cfg(all(feature = "client", feature = "testing"))]
+pub(crate) use consumer::Place;
 #[cfg(feature = "client")]
 pub use consumer::{Consumer, Delivered, Undecodable};
 #[cfg(feature = "client")]
@@ -56,7 +58,7 @@ pub use inspect::{StoredMessage, StreamInfo};
 pub(crate) use read::Reader;
 #[cfg(feature = "testing")]
 pub(crate) use stored::Found;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "testing"))]
 pub(crate) use stored::Stored;
 #[cfg(feature = "client")]
 pub(crate) use summary::{Contents, StreamSummary};
