@@ -72,7 +72,7 @@ pub(super) fn write(
 }
 
 /// Reads a message of the stream of letters.
-pub(super) fn read(
+pub(crate) fn read(
     sequence: u64,
     subject: &str,
     headers: &Headers,
@@ -127,7 +127,7 @@ pub(super) fn read(
 
 /// The headers of a message that is published again: all but its id, and but what it expected of
 /// its stream then.
-pub(super) fn replayed(headers: &Headers) -> Headers {
+pub(crate) fn replayed(headers: &Headers) -> Headers {
     let mut again = Headers::new();
     for (name, value) in headers.iter() {
         if !name.eq_ignore_ascii_case(ID) && !begins(name, "Nats-Expected-") {

@@ -56,6 +56,8 @@ pub use streams::{
     ADVISORIES_STREAM, KEEPER, LETTERS_STREAM, advisories_stream, keeper_consumer, letters_stream,
 };
 
+#[cfg(all(feature = "client", feature = "testing"))]
+pub(crate) use headers::{read as read_letter, replayed};
 #[cfg(feature = "client")]
 pub use keeper::{KeepError, Keeper, Kept};
 #[cfg(feature = "client")]

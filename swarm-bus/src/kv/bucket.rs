@@ -6,7 +6,7 @@ use super::name::is_key;
 use super::{BucketConfig, Entry, KvError, Value, View, Watch};
 use crate::client::{Client, PublishError};
 use crate::envelope::sealed;
-use crate::stream::{Cursor, Ensured, Reader, StreamSummary, WRONG_SEQUENCE};
+use crate::stream::{Cursor, Ensured, Reader, WRONG_SEQUENCE};
 use crate::topic::Filter;
 use crate::{Headers, Pattern, Subject, Token, Topic};
 use bytes::Bytes;
@@ -241,7 +241,7 @@ impl<T: Topic> Bucket<T> {
     /// # Errors
     /// [`KvError::Stream`].
     pub async fn last_revision(&self) -> Result<u64, KvError> {
-        let StreamSummary { state, .. } = self.reader.info().await?;
+        let state = self.reader.info().await?.contents();
         Ok(state.last_seq)
     }
 

@@ -101,7 +101,7 @@ impl<T: Topic> Entry<T> {
     }
 
     /// Reads what the stream keeps.
-    pub(super) fn parse(stored: Stored) -> Result<Self, KvError> {
+    pub(crate) fn parse(stored: Stored) -> Result<Self, KvError> {
         let (revision, time) = (stored.sequence, stored.time);
         let unreadable = |source| KvError::Unreadable { revision, source };
         let (key, content) = match marker(&stored) {

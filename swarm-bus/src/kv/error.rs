@@ -3,7 +3,7 @@
 use crate::client::{PublishError, ReceiveError, SubscribeError};
 use crate::codec::EncodeError;
 use crate::envelope::HeaderError;
-use crate::stream::{StreamError, Unsupported};
+use crate::stream::{FollowError, StreamError, Unsupported};
 
 /// Why a bucket was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -71,5 +71,16 @@ impl From<HeaderError> for KvError {
 impl From<Unsupported> for KvError {
     fn from(error: Unsupported) -> Self {
         StreamError::from(error).into()
+    }
+}
+
+impl From<FollowError> for KvError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Stream(error) => error.into(),
+            FollowError::Subscribe(error) => error.into(),
+            FollowError::Full { max } => Self::TooManyKeys { max },
+            FollowError::Closed => Self::Closed,
+        }
     }
 }

@@ -69,8 +69,6 @@ mod entry;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
-mod known;
-#[cfg(feature = "client")]
 mod view;
 #[cfg(feature = "client")]
 mod watch;

@@ -61,6 +61,8 @@ pub struct Download<'a> {
 
 /// Where a download has come to.
 struct Place {
+    /// Where links have led.
+    store: ObjectStore,
     info: ObjectInfo,
     checkpoint: Checkpoint,
     hash: Context,
@@ -159,7 +161,7 @@ impl<'a> Download<'a> {
         let Some(place) = &mut self.place else {
             unreachable!("made by the caller");
         };
-        let store = self.store;
+        let store = place.store.clone();
         let subject = place.info.upload.subject(&store.bucket);
         let position = place.checkpoint.sequence;
         let mut cursor = Cursor::new(store.reader.clone(), subject.into(), position);
@@ -182,7 +184,7 @@ impl<'a> Download<'a> {
                 }
                 Ok(None) => {
                     // Gone with the description, or missing for no reason.
-                    let now = store.info(&self.name).await;
+                    let now = store.info(&place.info.name).await;
                     return Err(match now {
                         Ok(now) if now.upload == place.info.upload => place.incomplete(),
                         Ok(_) | Err(ObjectError::NotFound { .. }) => self.replaced(),
@@ -220,8 +222,9 @@ impl<'a> Download<'a> {
 }
 
 async fn begin(store: &ObjectStore, name: &ObjectName) -> Result<Place, ObjectError> {
-    let info = store.info(name).await?;
+    let (store, info) = store.resolve(name).await?;
     Ok(Place {
+        store,
         checkpoint: Checkpoint {
             upload: info.upload.clone(),
             bytes: 0,

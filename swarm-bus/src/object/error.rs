@@ -1,9 +1,9 @@
 //! What can go wrong with objects.
 
-use super::{BucketNameError, Digest, ObjectName, ParseInfoError, UploadId};
+use super::{BucketNameError, Digest, LinkTarget, ObjectName, ParseInfoError, UploadId};
 use crate::client::{PublishError, SubscribeError};
 use crate::envelope::HeaderError;
-use crate::stream::StreamError;
+use crate::stream::{FollowError, StreamError};
 use std::io;
 use std::time::Duration;
 
@@ -27,12 +27,43 @@ pub enum ObjectError {
         /// Its name.
         name: ObjectName,
     },
-    /// It is a link to an object elsewhere.
-    #[error("`{name}` is a link")]
+    /// It is a link, and not an object.
+    #[error("`{name}` is a link to {target}")]
     Link {
         /// Its name.
         name: ObjectName,
+        /// What it points to.
+        target: LinkTarget,
     },
+    /// It is an object, and not a link to a bucket.
+    #[error("`{name}` is no link to a bucket")]
+    NoLink {
+        /// Its name.
+        name: ObjectName,
+    },
+    /// A link leads back to itself.
+    #[error("the link `{name}` leads back to itself")]
+    LinkLoop {
+        /// The name that was looked for.
+        name: ObjectName,
+    },
+    /// Links follow each other, more than are followed.
+    #[error("more than {max} links follow each other from `{name}`")]
+    TooManyLinks {
+        /// The name that was looked for.
+        name: ObjectName,
+        /// How many are followed.
+        max: usize,
+    },
+    /// A link cannot take the place of an object.
+    #[error("`{name}` is an object, which a link does not replace")]
+    Occupied {
+        /// Its name.
+        name: ObjectName,
+    },
+    /// The watch has no signal of changes.
+    #[error(transparent)]
+    Subscribe(SubscribeError),
     /// What the bucket says of the object cannot be read.
     #[error("the description of `{name}` cannot be read")]
     Description {
@@ -155,6 +186,17 @@ impl From<SubscribeError> for ObjectError {
         match error {
             SubscribeError::Closed => Self::Closed,
             _ => PublishError::Disconnected.into(),
+        }
+    }
+}
+
+impl From<FollowError> for ObjectError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Stream(error) => error.into(),
+            FollowError::Subscribe(SubscribeError::Closed) | FollowError::Closed => Self::Closed,
+            FollowError::Subscribe(error) => Self::Subscribe(error),
+            FollowError::Full { max } => Self::TooMany { max },
         }
     }
 }

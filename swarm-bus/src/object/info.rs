@@ -1,5 +1,6 @@
 //! What a bucket says of an object: its description, as ADR-20 writes it.
 
+use super::link::Link;
 use super::name::{BASE64, ObjectName, ParseNameError, UploadId};
 use crate::Token;
 use base64::Engine as _;
@@ -56,8 +57,8 @@ pub(crate) enum Described {
     Object(ObjectInfo),
     /// It was deleted.
     Deleted,
-    /// It points to an object elsewhere.
-    Link,
+    /// It points elsewhere.
+    Link(Link),
 }
 
 /// A description that is none.
@@ -79,18 +80,21 @@ pub enum ParseInfoError {
     /// What its chunks stand under is no id.
     #[error("the description names no upload")]
     Upload,
+    /// It is a link to what is no bucket.
+    #[error("the link names no bucket")]
+    Link,
     /// The digest is none, or of another kind than SHA-256.
     #[error("the description has no SHA-256 digest")]
     Digest,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Raw {
+pub(super) struct Raw {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    options: Option<Options>,
+    pub(super) options: Option<Options>,
     bucket: String,
     nuid: String,
     #[serde(default)]
@@ -110,11 +114,38 @@ fn is_not(flag: &Option<bool>) -> bool {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Options {
+pub(super) struct Options {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    link: Option<serde_json::Value>,
+    pub(super) link: Option<RawLink>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_chunk_size: Option<u64>,
+    pub(super) max_chunk_size: Option<u64>,
+}
+
+/// A link without a name is one to a whole bucket.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RawLink {
+    pub(super) bucket: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+}
+
+impl Raw {
+    /// Describes what has no chunks.
+    pub(super) fn new(name: &ObjectName, bucket: &Token, id: &UploadId) -> Self {
+        Self {
+            name: name.to_string(),
+            description: None,
+            options: None,
+            bucket: bucket.to_string(),
+            nuid: id.to_string(),
+            size: 0,
+            // The time of the message is the one that counts.
+            mtime: Some("0001-01-01T00:00:00Z".to_owned()),
+            chunks: 0,
+            digest: None,
+            deleted: None,
+        }
+    }
 }
 
 impl Described {
@@ -139,12 +170,18 @@ impl Described {
         if raw.deleted == Some(true) {
             return Ok(Self::Deleted);
         }
-        if raw.options.is_some_and(|options| options.link.is_some()) {
-            return Ok(Self::Link);
+        let description = raw.description.unwrap_or_default();
+        if let Some(link) = raw.options.and_then(|options| options.link) {
+            return Ok(Self::Link(Link {
+                name,
+                description,
+                target: link.parse()?,
+                modified,
+            }));
         }
         Ok(Self::Object(ObjectInfo {
             name,
-            description: raw.description.unwrap_or_default(),
+            description,
             upload: raw.nuid.parse().map_err(|_| ParseInfoError::Upload)?,
             size: raw.size,
             chunks: raw.chunks,
@@ -166,48 +203,33 @@ fn parse_digest(text: Option<&str>) -> Option<Digest> {
 impl ObjectInfo {
     /// Writes the description of an object.
     pub(crate) fn to_json(&self, bucket: &Token, chunk_size: usize) -> Vec<u8> {
-        let description = Some(self.description.clone());
-        write(&Raw {
-            name: self.name.to_string(),
-            description: description.filter(|text| !text.is_empty()),
-            options: Some(Options {
-                link: None,
-                max_chunk_size: u64::try_from(chunk_size).ok(),
-            }),
-            bucket: bucket.to_string(),
-            nuid: self.upload.to_string(),
-            size: self.size,
-            // The time of the message is the one that counts.
-            mtime: Some("0001-01-01T00:00:00Z".to_owned()),
-            chunks: self.chunks,
-            digest: Some(format!("{ALGORITHM}{}", BASE64.encode(self.digest.0))),
-            deleted: None,
-        })
-    }
-
-    /// Writes that the object is deleted.
-    pub(crate) fn to_deleted_json(&self, bucket: &Token) -> Vec<u8> {
-        write(&Raw {
-            name: self.name.to_string(),
-            description: None,
-            options: None,
-            bucket: bucket.to_string(),
-            nuid: self.upload.to_string(),
-            size: 0,
-            mtime: Some("0001-01-01T00:00:00Z".to_owned()),
-            chunks: 0,
-            digest: None,
-            deleted: Some(true),
-        })
+        let mut raw = Raw::new(&self.name, bucket, &self.upload);
+        raw.description = Some(self.description.clone()).filter(|text| !text.is_empty());
+        raw.options = Some(Options {
+            link: None,
+            max_chunk_size: u64::try_from(chunk_size).ok(),
+        });
+        raw.size = self.size;
+        raw.chunks = self.chunks;
+        raw.digest = Some(format!("{ALGORITHM}{}", BASE64.encode(self.digest.0)));
+        write(&raw)
     }
 }
 
-fn write(raw: &Raw) -> Vec<u8> {
+/// Writes that what stood under a name is deleted.
+pub(crate) fn deleted_json(name: &ObjectName, bucket: &Token, id: &UploadId) -> Vec<u8> {
+    let mut raw = Raw::new(name, bucket, id);
+    raw.deleted = Some(true);
+    write(&raw)
+}
+
+pub(super) fn write(raw: &Raw) -> Vec<u8> {
     serde_json::to_vec(raw).expect("texts and numbers have a form in JSON")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::LinkTarget;
     use super::*;
 
     const BUCKET: Token = Token::from_static("b");
@@ -232,7 +254,8 @@ mod tests {
         assert_eq!(info.digest.to_string(), digest);
         let json = String::from_utf8(info.to_json(&BUCKET, 131_072)).unwrap();
         assert_eq!(parse(&json).unwrap(), Described::Object(info.clone()));
-        let json = String::from_utf8(info.to_deleted_json(&BUCKET)).unwrap();
+        let json = deleted_json(&info.name, &BUCKET, &info.upload);
+        let json = String::from_utf8(json).unwrap();
         assert_eq!(parse(&json).unwrap(), Described::Deleted);
     }
 
@@ -283,7 +306,38 @@ mod tests {
         let long = format!("{OF_GO}{}", " ".repeat(MAX_LENGTH));
         assert!(matches!(parse(&long), Err(ParseInfoError::TooLong(_))));
         assert!(matches!(parse("[]"), Err(ParseInfoError::Json(_))));
-        let link = OF_GO.replace(r#""max_chunk_size":131072"#, r#""link":{"bucket":"c"}"#);
-        assert_eq!(parse(&link).unwrap(), Described::Link);
+    }
+
+    #[test]
+    fn links_of_another_client_are_read_and_hostile_ones_refused() {
+        let parse = |link: &str| parse(&OF_GO.replace(r#""max_chunk_size":131072"#, link));
+        let target = |link: &str| match parse(link) {
+            Ok(Described::Link(link)) => link.target,
+            other => panic!("{link}: {other:?}"),
+        };
+        let bucket = Token::from_static("c");
+        let object = LinkTarget::Object {
+            bucket: bucket.clone(),
+            name: ObjectName::parse("o/ä").unwrap(),
+        };
+        assert_eq!(target(r#""link":{"bucket":"c","name":"o/ä"}"#), object);
+        for link in [
+            r#""link":{"bucket":"c"}"#,
+            r#""link":{"bucket":"c","name":""}"#,
+        ] {
+            assert_eq!(target(link), LinkTarget::Bucket(bucket.clone()));
+        }
+        for bucket in ["", "a.b", "*", ">", "a/b"] {
+            let link = format!(r#""link":{{"bucket":"{bucket}","name":"o"}}"#);
+            assert!(
+                matches!(parse(&link), Err(ParseInfoError::Link)),
+                "{bucket}"
+            );
+        }
+        let control = parse(r#""link":{"bucket":"c","name":"\u001b[2J"}"#);
+        assert!(matches!(control, Err(ParseInfoError::Name(_))));
+        for odd in [r#""link":"c""#, r#""link":{"name":"o"}"#] {
+            assert!(matches!(parse(odd), Err(ParseInfoError::Json(_))), "{odd}");
+        }
     }
 }

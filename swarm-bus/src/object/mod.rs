@@ -27,7 +27,8 @@
 //! # What is promised
 //! - **It is the bucket of ADR-20**: `nats object` and the other clients read and write it, and this
 //!   crate reads and writes theirs. <https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-20.md>
-//!   Links are told as such and not followed; the headers of an object are passed over.
+//!   Links are [made](ObjectStore::link) and [followed](ObjectStore::resolve), a bounded number of
+//!   them; the headers of an object are passed over.
 //! - **Memory is bounded**: a window of chunks, 1 MiB on the way in, 2 MiB on the way out, whatever
 //!   a description claims.
 //! - **Success means the digest is right**: an object that is there has all its chunks; one that was
@@ -45,6 +46,7 @@
 
 mod config;
 mod info;
+mod link;
 mod mark;
 mod name;
 
@@ -53,14 +55,19 @@ mod download;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod follow;
+#[cfg(feature = "client")]
 mod store;
 #[cfg(feature = "client")]
 mod sweep;
 #[cfg(feature = "client")]
 mod upload;
+#[cfg(feature = "client")]
+mod watch;
 
 pub use config::{BucketNameError, ObjectStoreConfig};
 pub use info::{Digest, ObjectInfo, ParseInfoError};
+pub use link::{Link, LinkTarget};
 pub use name::{ObjectName, ParseNameError, ParseUploadIdError, UploadId};
 
 #[cfg(feature = "client")]
@@ -73,8 +80,10 @@ pub use store::{Listed, ObjectStore};
 pub use sweep::Swept;
 #[cfg(feature = "client")]
 pub use upload::{Sent, Upload};
+#[cfg(feature = "client")]
+pub use watch::{ObjectUpdate, ObjectWatch};
 
 #[cfg(feature = "testing")]
-pub(crate) use info::Described;
+pub(crate) use info::{Described, deleted_json};
 #[cfg(feature = "testing")]
 pub(crate) use mark::Mark;

@@ -68,6 +68,14 @@ impl ObjectName {
         let name = BASE64.encode(&self.0);
         Subject::from_checked(format!("$O.{bucket}.M.{name}"))
     }
+
+    /// Returns the name that a description of a bucket stands under.
+    #[cfg(feature = "client")]
+    pub(super) fn of_subject(subject: &str, bucket: &Token) -> Option<Self> {
+        let name = BASE64.decode(subject.rsplit('.').next()?).ok()?;
+        let name = Self::parse(std::str::from_utf8(&name).ok()?).ok()?;
+        (name.subject(bucket).as_str() == subject).then_some(name)
+    }
 }
 
 impl FromStr for ObjectName {
@@ -145,6 +153,12 @@ pub(super) fn descriptions(bucket: &Token) -> Pattern {
     Pattern::from_checked(format!("$O.{bucket}.M.>"))
 }
 
+/// Returns where every description of a bucket stands whose name is one.
+#[cfg(feature = "client")]
+pub(super) fn each_description(bucket: &Token) -> Pattern {
+    Pattern::from_checked(format!("$O.{bucket}.M.*"))
+}
+
 /// Returns where all chunks of a bucket stand.
 pub(super) fn chunks(bucket: &Token) -> Pattern {
     Pattern::from_checked(format!("$O.{bucket}.C.>"))
@@ -181,7 +195,10 @@ mod tests {
         fn every_name_makes_a_subject(text in "\\PC{1,300}") {
             if let Ok(name) = ObjectName::parse(&text) {
                 let longest = Token::parse(&"b".repeat(Token::MAX_LENGTH)).unwrap();
-                prop_assert!(Subject::parse(name.subject(&longest).as_str()).is_ok());
+                let subject = name.subject(&longest);
+                prop_assert!(Subject::parse(subject.as_str()).is_ok());
+                let again = ObjectName::of_subject(subject.as_str(), &longest);
+                prop_assert_eq!(again, Some(name));
             }
         }
     }

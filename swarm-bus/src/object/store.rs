@@ -1,10 +1,10 @@
 //! A bucket of objects.
 
 use super::config::stream_name;
-use super::info::Described;
+use super::info::{Described, deleted_json};
 use super::name::descriptions;
 use super::{
-    Download, ObjectError, ObjectInfo, ObjectName, ObjectStoreConfig, ParseInfoError, Upload,
+    Download, Link, ObjectError, ObjectInfo, ObjectName, ObjectStoreConfig, ParseInfoError, Upload,
     UploadId,
 };
 use crate::client::{Client, PublishError};
@@ -23,7 +23,7 @@ const ROLLUP: &str = "Nats-Rollup";
 /// How many objects are held at a time.
 pub(super) const MAX_OBJECTS: usize = 1 << 20;
 /// How often a description is written anew where others write it at the same time.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 
 /// A bucket of objects. Clones are alike.
 #[derive(Clone)]
@@ -38,11 +38,8 @@ pub struct ObjectStore {
 pub enum Listed {
     /// An object.
     Object(ObjectInfo),
-    /// A link to an object elsewhere.
-    Link {
-        /// The subject that it stands under.
-        subject: String,
-    },
+    /// A link to an object elsewhere, or to a bucket.
+    Link(Link),
     /// A description that cannot be read.
     Unreadable {
         /// The subject that it stands under.
@@ -86,25 +83,30 @@ impl ObjectStore {
         &self.bucket
     }
 
-    /// Says what there is under a name.
+    /// Says what there is under a name. A link is not followed; [`resolve`](Self::resolve) does.
     ///
     /// # Errors
-    /// [`ObjectError::NotFound`], [`Link`](ObjectError::Link),
+    /// [`ObjectError::NotFound`], [`Link`](ObjectError::Link) with what it points to,
     /// [`Description`](ObjectError::Description) when it cannot be read.
     pub async fn info(&self, name: &ObjectName) -> Result<ObjectInfo, ObjectError> {
+        match self.described(name).await? {
+            Described::Object(info) => Ok(info),
+            Described::Deleted => Err(ObjectError::NotFound { name: name.clone() }),
+            Described::Link(Link { name, target, .. }) => Err(ObjectError::Link { name, target }),
+        }
+    }
+
+    /// Reads what stands under a name.
+    pub(super) async fn described(&self, name: &ObjectName) -> Result<Described, ObjectError> {
         let subject = name.subject(&self.bucket);
         let Some(stored) = self.reader.last_of_leader(&subject).await? else {
             return Err(ObjectError::NotFound { name: name.clone() });
         };
-        match self.describe(&stored) {
-            Ok(Described::Object(info)) => Ok(info),
-            Ok(Described::Deleted) => Err(ObjectError::NotFound { name: name.clone() }),
-            Ok(Described::Link) => Err(ObjectError::Link { name: name.clone() }),
-            Err(source) => Err(ObjectError::Description {
+        self.describe(&stored)
+            .map_err(|source| ObjectError::Description {
                 name: name.clone(),
                 source,
-            }),
-        }
+            })
     }
 
     /// Lists what there is, in the order in which it was stored; what was deleted is left out.
@@ -118,13 +120,12 @@ impl ObjectStore {
             if list.len() == MAX_OBJECTS {
                 return Err(ObjectError::TooMany { max: MAX_OBJECTS });
             }
-            let subject = || stored.subject.clone();
             list.push(match self.describe(&stored) {
                 Ok(Described::Object(info)) => Listed::Object(info),
                 Ok(Described::Deleted) => continue,
-                Ok(Described::Link) => Listed::Link { subject: subject() },
+                Ok(Described::Link(link)) => Listed::Link(link),
                 Err(error) => Listed::Unreadable {
-                    subject: subject(),
+                    subject: stored.subject,
                     error,
                 },
             });
@@ -154,7 +155,7 @@ impl ObjectStore {
         result
     }
 
-    /// Reads an object.
+    /// Reads an object, also through [links](Self::resolve).
     ///
     /// # Errors
     /// [`ObjectError`]. What was written is the object only when there is none.
@@ -168,9 +169,12 @@ impl ObjectStore {
 
     /// Prepares an upload.
     pub fn upload(&self, name: &ObjectName) -> Upload<'_> {
+        Upload::new(self, name.clone(), self.random_id(), false)
+    }
+
+    pub(super) fn random_id(&self) -> UploadId {
         let token = self.reader.client.random_token();
-        let id = token.parse().expect("hexadecimal digits are an id");
-        Upload::new(self, name.clone(), id, false)
+        token.parse().expect("hexadecimal digits are an id")
     }
 
     /// Prepares to go on with an upload that was interrupted, here or in another process. What is
@@ -187,12 +191,12 @@ impl ObjectStore {
         self.purge(&id.subject(&self.bucket)).await
     }
 
-    /// Prepares a download.
+    /// Prepares a download, also through [links](Self::resolve).
     pub fn download(&self, name: &ObjectName) -> Download<'_> {
         Download::new(self, name.clone())
     }
 
-    /// Deletes an object; says whether there was one.
+    /// Deletes an object, or a link and not what it points to; says whether there was one.
     ///
     /// # Errors
     /// [`ObjectError`]. After [`LeftOver`](ObjectError::LeftOver) it is deleted.
@@ -202,22 +206,26 @@ impl ObjectStore {
             let Some(stored) = self.reader.last_of_leader(&subject).await? else {
                 return Ok(false);
             };
-            let info = match self.describe(&stored) {
-                Ok(Described::Object(info)) => info,
+            let upload = match self.describe(&stored) {
+                Ok(Described::Object(info)) => Some(info.upload),
+                Ok(Described::Link(_)) => None,
                 Ok(Described::Deleted) => return Ok(false),
-                Ok(Described::Link) | Err(_) => {
+                Err(_) => {
                     // Nothing but the description stands for it.
                     self.purge(&subject).await?;
                     return Ok(true);
                 }
             };
-            let json = info.to_deleted_json(&self.bucket);
+            let id = upload.clone().unwrap_or_else(|| self.random_id());
+            let json = deleted_json(name, &self.bucket, &id);
             if self
                 .write(&subject, json.into(), stored.sequence)
                 .await?
                 .is_some()
             {
-                self.leave(&info.upload).await?;
+                if let Some(upload) = upload {
+                    self.leave(&upload).await?;
+                }
                 return Ok(true);
             }
         }
@@ -263,7 +271,7 @@ impl ObjectStore {
     }
 
     /// Writes a description in place of a revision; `None` where it is at another one.
-    async fn write(
+    pub(super) async fn write(
         &self,
         subject: &Subject,
         json: Bytes,

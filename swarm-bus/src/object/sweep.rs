@@ -81,7 +81,7 @@ impl ObjectStore {
         while let Some(stored) = cursor.next().await? {
             match self.describe(&stored) {
                 Ok(Described::Object(info)) => drop(used.insert(info.upload)),
-                Ok(Described::Deleted | Described::Link) => {}
+                Ok(Described::Deleted | Described::Link(_)) => {}
                 Err(source) => {
                     return Err(ObjectError::Unclear {
                         subject: stored.subject,

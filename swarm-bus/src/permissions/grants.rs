@@ -154,10 +154,11 @@ impl Policy {
         }
         for (role, right, bucket) in &self.objects {
             if roles.contains(role) {
+                let reason = || Reason::Objects(*role, *right, bucket.clone());
                 for pattern in right.publishes(bucket) {
-                    let reason = Reason::Objects(*role, *right, bucket.clone());
-                    grant(reason, Direction::Publish, pattern);
+                    grant(reason(), Direction::Publish, pattern);
                 }
+                grant(reason(), Direction::Subscribe, right.subscribes(bucket));
             }
         }
         for role in held(&self.finders) {

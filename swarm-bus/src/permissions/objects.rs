@@ -9,7 +9,7 @@ use crate::{Pattern, Token};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectRight {
-    /// List and read them.
+    /// List, read and watch them.
     Read,
     /// Read, store, replace and delete them.
     Write,
@@ -28,6 +28,11 @@ impl ObjectRight {
             ]);
         }
         patterns
+    }
+
+    /// Returns what a node with the right subscribes to: what is told of changes.
+    pub(super) fn subscribes(self, bucket: &Token) -> Pattern {
+        Pattern::from_checked(format!("$O.{bucket}.M.*"))
     }
 }
 
@@ -51,7 +56,7 @@ mod tests {
             "$JS.API.STREAM.MSG.GET.OBJ_b",
         ];
         assert_eq!(reader.publish_allow, read);
-        assert_eq!(reader.subscribe_allow, ["_INBOX_n1.>"]);
+        assert_eq!(reader.subscribe_allow, ["$O.b.M.*", "_INBOX_n1.>"]);
         let writer = policy.permissions(&node, &[Role::Operator]);
         let write = ["$JS.API.STREAM.PURGE.OBJ_b", "$O.b.C.*", "$O.b.M.*"];
         assert_eq!(writer.publish_allow, [&read[..], &write[..]].concat());

@@ -192,8 +192,11 @@ impl ConsumerConfig {
     }
 }
 
+/// The beginning of what servers note of themselves in metadata (ADR-44), from 2.11 on.
+const OF_THE_SERVER: &str = "_nats.";
+
 /// Returns the first field of `asked` that `given` does not have alike. A server leaves fields out
-/// that are false, zero or empty.
+/// that are false, zero or empty, and adds notes of its own.
 pub(super) fn difference<'a>(
     asked: &'a Map<String, Value>,
     given: &Map<String, Value>,
@@ -202,7 +205,16 @@ pub(super) fn difference<'a>(
         .iter()
         .find(|(name, value)| {
             let given = given.get(*name).unwrap_or(&Value::Null);
-            given != *value && !(is_empty(value) && is_empty(given))
+            match (name.as_str(), *value, given) {
+                ("metadata", Value::Object(value), Value::Object(given)) => {
+                    let noted = given.keys().filter(|name| !name.starts_with(OF_THE_SERVER));
+                    noted.count() != value.len()
+                        || value
+                            .iter()
+                            .any(|(name, note)| given.get(name) != Some(note))
+                }
+                _ => given != *value && !(is_empty(value) && is_empty(given)),
+            }
         })
         .map(|(name, _)| name.as_str())
 }
@@ -233,5 +245,24 @@ mod tests {
         assert_eq!(difference(&config.to_json(), &given), None);
         config.compressed = true;
         assert_eq!(difference(&config.to_json(), &given), Some("compression"));
+    }
+
+    #[test]
+    fn what_a_server_notes_of_itself_is_no_difference() {
+        let mut config =
+            StreamConfig::new(Token::from_static("S"), vec![Pattern::from_static("a")]);
+        let note = |text: &str| ("owner".to_owned(), text.to_owned());
+        config.metadata.extend([note("lab")]);
+        let mut given = config.to_json();
+        given["metadata"]["_nats.ver"] = "2.15.1".into();
+        assert_eq!(difference(&config.to_json(), &given), None);
+        config.metadata.extend([note("attic")]);
+        assert_eq!(difference(&config.to_json(), &given), Some("metadata"));
+        config.metadata.clear();
+        assert_eq!(
+            difference(&config.to_json(), &given),
+            None,
+            "nothing is asked"
+        );
     }
 }

@@ -294,14 +294,14 @@ fn is_ending(state: &State) -> bool {
 /// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>`, where
 /// newer servers put a domain and an account hash before the stream.
 #[derive(Debug, PartialEq)]
-struct Place {
+pub(crate) struct Place {
     deliveries: u64,
     sequence: u64,
     pending: u64,
 }
 
 impl Place {
-    fn parse(reply: &str) -> Option<Self> {
+    pub(crate) fn parse(reply: &str) -> Option<Self> {
         let tokens: Vec<&str> = reply.split('.').collect();
         let at = match tokens.len() {
             9 => 4,

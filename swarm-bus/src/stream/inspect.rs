@@ -1,6 +1,6 @@
 //! Looking into streams: which there are, what they hold, each message by its number.
 
-use super::StreamError;
+use super::{StreamError, StreamSummary};
 use crate::client::{Client, Message, ReceiveError, wall_clock};
 use crate::wire::Delivery;
 use crate::{Headers, Pattern, Token, Topic};
@@ -99,7 +99,7 @@ impl Client {
             #[serde(default)]
             total: usize,
             // `null` where there is none
-            streams: Option<Vec<Described>>,
+            streams: Option<Vec<StreamSummary>>,
         }
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
@@ -120,9 +120,7 @@ impl Client {
     /// # Errors
     /// [`StreamError`]; [`NoStream`](StreamError::NoStream) when there is none.
     pub async fn stream_info(&self, stream: &Token) -> Result<StreamInfo, StreamError> {
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
-        let info: Described = self.stream_request(&subject, &Value::Null).await?;
-        Ok(info.into())
+        Ok(self.stream_summary(stream, &Value::Null).await?.into())
     }
 
     /// Reads the first message of a stream from a number on that was published to one of these
@@ -173,66 +171,5 @@ impl Client {
         let subject = format!("$JS.API.STREAM.PURGE.{stream}");
         let purged: Purged = self.stream_request(&subject, &body.into()).await?;
         Ok(purged.purged)
-    }
-}
-
-/// As JetStream describes a stream; a limit that is not there is -1 or 0.
-#[derive(Deserialize)]
-struct Described {
-    config: Config,
-    #[serde(default)]
-    created: String,
-    state: State,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Config {
-    name: String,
-    subjects: Option<Vec<String>>,
-    retention: String,
-    storage: String,
-    num_replicas: u64,
-    max_age: i64,
-    max_bytes: i64,
-    max_msgs: i64,
-    max_msgs_per_subject: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct State {
-    messages: u64,
-    bytes: u64,
-    first_seq: u64,
-    last_seq: u64,
-    consumer_count: u64,
-}
-
-impl From<Described> for StreamInfo {
-    fn from(described: Described) -> Self {
-        let Described {
-            config,
-            created,
-            state,
-        } = described;
-        let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
-        Self {
-            name: config.name,
-            subjects: config.subjects.unwrap_or_default(),
-            retention: config.retention,
-            storage: config.storage,
-            replicas: config.num_replicas,
-            max_age: limit(config.max_age).map(Duration::from_nanos),
-            max_bytes: limit(config.max_bytes),
-            max_messages: limit(config.max_msgs),
-            max_messages_per_subject: limit(config.max_msgs_per_subject),
-            created,
-            messages: state.messages,
-            bytes: state.bytes,
-            first_sequence: state.first_seq,
-            last_sequence: state.last_seq,
-            consumers: state.consumer_count,
-        }
     }
 }

@@ -11,9 +11,10 @@ impl Client {
     /// ([`StreamConfig::direct_get`](super::StreamConfig::direct_get)).
     ///
     /// # Errors
-    /// [`StreamError`]. To a question about a stream that does not exist, or does not allow it,
-    /// JetStream does not answer at all: that is
-    /// [`RequestError::TimedOut`]. The inner `Err` is a message that cannot be read.
+    /// [`StreamError`]. A question about a stream that does not exist, or does not allow it, finds
+    /// nobody who answers: servers from 2.11 on say so, which is [`StreamError::NoJetStream`], older
+    /// ones do not, which is [`RequestError::TimedOut`]. The inner `Err` is a message that cannot be
+    /// read.
     pub async fn last<T: Topic>(
         &self,
         stream: &Token,

@@ -17,7 +17,11 @@ mod ensure;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod follow;
+#[cfg(feature = "client")]
 mod inspect;
+#[cfg(feature = "client")]
+mod known;
 #[cfg(feature = "client")]
 mod last;
 #[cfg(feature = "client")]
@@ -28,12 +32,16 @@ mod read;
     allow(dead_code, reason = "fuzzing reads, and looks at results only")
 )]
 mod stored;
+#[cfg(feature = "client")]
+mod summary;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]
 pub(crate) use api::{ApiFault, WRONG_SEQUENCE};
+#[cfg(all(feature = "client", feature = "testing"))]
+pub(crate) use consumer::Place;
 #[cfg(feature = "client")]
 pub use consumer::{Consumer, Delivered, Undecodable};
 #[cfg(feature = "client")]
@@ -43,10 +51,14 @@ pub use ensure::Ensured;
 #[cfg(feature = "client")]
 pub use error::StreamError;
 #[cfg(feature = "client")]
+pub(crate) use follow::{Follow, FollowError, Followed, Scope};
+#[cfg(feature = "client")]
 pub use inspect::{StoredMessage, StreamInfo};
 #[cfg(feature = "client")]
-pub(crate) use read::{Contents, Reader, StreamSummary};
+pub(crate) use read::Reader;
 #[cfg(feature = "testing")]
 pub(crate) use stored::Found;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "testing"))]
 pub(crate) use stored::Stored;
+#[cfg(feature = "client")]
+pub(crate) use summary::{Contents, StreamSummary};

@@ -6,46 +6,14 @@
 //! server send stored messages anywhere.
 
 use super::stored::{Found, Malformed, Stored};
-use super::{ApiFault, StreamError};
+use super::{ApiFault, StreamError, StreamSummary};
 use crate::client::{Answer, Client, Expected, PublishError, RequestError};
 use crate::{Headers, Pattern, Subject, Token};
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What a stream says of itself, as far as reading needs it.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct StreamSummary {
-    /// When it was made: tells it from another one of the same name.
-    pub(crate) created: String,
-    #[serde(default)]
-    pub(crate) config: Settings,
-    #[serde(default)]
-    pub(crate) state: Contents,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Settings {
-    allow_direct: bool,
-    num_replicas: u64,
-    /// In nanoseconds; 0 for no limit.
-    pub(crate) max_age: u64,
-}
-
-/// What a stream holds. Two that are equal are of the same messages, as long as it is the same
-/// stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(crate) struct Contents {
-    messages: u64,
-    first_seq: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) num_subjects: u64,
-}
 
 /// Reads a stream.
 #[derive(Clone)]
@@ -103,8 +71,10 @@ impl Reader {
     }
 
     pub(crate) async fn info(&self) -> Result<StreamSummary, StreamError> {
-        let subject = format!("$JS.API.STREAM.INFO.{}", self.stream);
-        let info: StreamSummary = self.client.stream_request(&subject, &Value::Null).await?;
+        let info = self
+            .client
+            .stream_summary(&self.stream, &Value::Null)
+            .await?;
         let (direct, replicated) = (info.config.allow_direct, info.config.num_replicas > 1);
         self.mode.direct.store(direct, Ordering::Relaxed);
         self.mode.replicated.store(replicated, Ordering::Relaxed);
@@ -124,21 +94,8 @@ impl Reader {
         filter: &Pattern,
         offset: usize,
     ) -> Result<Page, StreamError> {
-        #[derive(Deserialize)]
-        struct Info {
-            #[serde(default)]
-            total: usize,
-            #[serde(default)]
-            state: State,
-        }
-        #[derive(Default, Deserialize)]
-        struct State {
-            #[serde(default)]
-            subjects: HashMap<String, u64>,
-        }
-        let request = format!("$JS.API.STREAM.INFO.{}", self.stream);
         let body = json!({"subjects_filter": filter, "offset": offset});
-        let info: Info = self.client.stream_request(&request, &body).await?;
+        let info = self.client.stream_summary(&self.stream, &body).await?;
         Ok(Page {
             total: info.total,
             subjects: info.state.subjects,
@@ -249,6 +206,16 @@ impl Reader {
 }
 
 impl Client {
+    /// Asks what a stream is and holds, in the words of JetStream's `STREAM.INFO`.
+    pub(super) async fn stream_summary(
+        &self,
+        stream: &Token,
+        wanted: &Value,
+    ) -> Result<StreamSummary, StreamError> {
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        self.stream_request(&subject, wanted).await
+    }
+
     /// Asks a stream's leader for one message, in the words of JetStream's `STREAM.MSG.GET`; `None`
     /// where there is none.
     pub(crate) async fn stored_message(

@@ -3,8 +3,8 @@
 use super::core::{Core, Limits};
 #[cfg(feature = "derive")]
 use crate::Topic as _;
-use crate::object::{Described, Mark, ObjectName, UploadId};
-use crate::stream::Found;
+use crate::object::{Described, Mark, ObjectName, UploadId, deleted_json};
+use crate::stream::{Found, Stored};
 use crate::wire::{Decoder, Delivery, ServerOp, headers_of};
 use crate::{Codec, Json, Pattern, Subject, Token, monitor};
 use bytes::{Bytes, BytesMut};
@@ -199,6 +199,7 @@ fn served(data: &[u8], piece: usize) -> [Vec<u8>; 2] {
 pub fn fuzz_stored(data: &[u8]) {
     if let Ok(Found::Message(stored)) = Found::from_json(data) {
         assert!(stored.payload.len() <= data.len());
+        read_as_entry(stored);
     }
     let Ok(headers) = headers_of(data) else {
         return;
@@ -214,7 +215,104 @@ pub fn fuzz_stored(data: &[u8]) {
         payload: Bytes::new(),
     };
     if let Ok(Found::Message(stored)) = Found::from_direct(delivery) {
-        assert_eq!(Some(stored.subject), subject);
+        assert_eq!(Some(stored.subject.clone()), subject);
+        read_as_entry(stored);
+    }
+}
+
+/// Reads a message as a revision of a key, if it is one.
+fn read_as_entry(stored: Stored) {
+    #[cfg(all(feature = "client", feature = "derive"))]
+    {
+        let (subject, revision) = (stored.subject.clone(), stored.sequence);
+        if let Ok(entry) = crate::kv::Entry::<crate::topics::NodeEvents>::parse(stored) {
+            assert_eq!(entry.key.subject().as_str(), subject);
+            assert_eq!(entry.revision, revision);
+        }
+    }
+    #[cfg(not(all(feature = "client", feature = "derive")))]
+    drop(stored);
+}
+
+/// Reads what answers a program: a stream's receipt of a message and its description, services and
+/// their figures, and the subject that a message of a consumer is acknowledged by.
+///
+/// # Panics
+/// When what was read is written otherwise, or a receipt names no stream.
+#[cfg(feature = "client")]
+pub fn fuzz_answer(data: &[u8]) {
+    use crate::MessageId;
+    use crate::client::{Answer, Stored};
+    use crate::service::{ServiceInfo, ServicePing, ServiceStats};
+    let payload = Bytes::copy_from_slice(data);
+    written_back::<ServicePing>(&payload);
+    written_back::<ServiceInfo>(&payload);
+    written_back::<ServiceStats>(&payload);
+    if let Ok(summary) = serde_json::from_slice::<crate::stream::StreamSummary>(data) {
+        let _ = summary.contents();
+        let _ = crate::stream::StreamInfo::from(summary);
+    }
+    let delivery = |status, payload| Delivery {
+        sid: 1,
+        subject: "_INBOX".to_owned(),
+        reply: None,
+        status,
+        description: String::new(),
+        headers: crate::Headers::new(),
+        payload,
+    };
+    let id = MessageId::from_checked("an-id");
+    for status in [None, Some(503)] {
+        let answer = Answer::Message(delivery(status, payload.clone()));
+        if let Ok(stored) = Stored::read(Some(answer), "a.b", &id) {
+            assert!(!stored.stream.is_empty() && stored.id == id);
+        }
+    }
+    if let Ok(reply) = std::str::from_utf8(data) {
+        let place = crate::stream::Place::parse(reply);
+        assert!(place.is_none() || reply.starts_with("$JS.ACK."));
+    }
+}
+
+#[cfg(feature = "client")]
+fn written_back<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+    payload: &Bytes,
+) {
+    if let Ok(value) = <Json as Codec<T>>::decode(payload) {
+        let written = <Json as Codec<T>>::encode(&value).expect("it came from JSON");
+        let again = <Json as Codec<T>>::decode(&written).expect("it was just written");
+        assert_eq!(again, value);
+    }
+}
+
+/// Reads bytes as what a server tells of a message that was given up; and as a dead letter, headers
+/// and payload, whose message can be published again.
+///
+/// # Panics
+/// When what was read is written otherwise, or would be taken for a message of before.
+#[cfg(all(feature = "client", feature = "derive"))]
+pub fn fuzz_letter(data: &[u8]) {
+    use crate::dead_letter::{Advisory, Original, read_letter, replayed};
+    written_back::<Advisory>(&Bytes::copy_from_slice(data));
+    let end = data.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, payload) = data.split_at(end.map_or(data.len(), |end| end + 4));
+    let Ok(headers) = headers_of(head) else {
+        return;
+    };
+    let place = |name| headers.get(name).unwrap_or("1");
+    let subject = format!(
+        "dead.{}.{}.{}",
+        place("Dead-Letter-Stream"),
+        place("Dead-Letter-Consumer"),
+        place("Dead-Letter-Sequence"),
+    );
+    let payload = Bytes::copy_from_slice(payload);
+    if let Ok(letter) = read_letter(1, &subject, &headers, payload)
+        && let Original::Kept(message) = letter.original
+    {
+        let again = replayed(&message.headers);
+        assert!(again.id().is_none());
+        assert!(again.iter().count() <= headers.iter().count());
     }
 }
 
@@ -244,11 +342,19 @@ pub fn fuzz_object(data: &[u8]) {
     let subject = name.map(|name| name.subject(&BUCKET).to_string());
     let subject = subject.as_deref().unwrap_or("$O.b.M.YQ==");
     let parse = |json: &[u8]| Described::parse(json, &BUCKET, subject, SystemTime::UNIX_EPOCH);
-    if let Ok(Described::Object(info)) = parse(data) {
-        let deleted = parse(&info.to_deleted_json(&BUCKET));
-        assert_eq!(deleted.ok(), Some(Described::Deleted));
-        let written = parse(&info.to_json(&BUCKET, 1));
-        assert_eq!(written.ok(), Some(Described::Object(info)));
+    match parse(data) {
+        Ok(Described::Object(info)) => {
+            let deleted = parse(&deleted_json(&info.name, &BUCKET, &info.upload));
+            assert_eq!(deleted.ok(), Some(Described::Deleted));
+            let written = parse(&info.to_json(&BUCKET, 1));
+            assert_eq!(written.ok(), Some(Described::Object(info)));
+        }
+        Ok(Described::Link(link)) => {
+            let id = "N".parse().expect("a letter is an id");
+            let written = parse(&link.to_json(&BUCKET, &id));
+            assert_eq!(written.ok(), Some(Described::Link(link)));
+        }
+        Ok(Described::Deleted) | Err(_) => {}
     }
 }
 

@@ -4,7 +4,9 @@
 //! the same [`Client`](crate::client::Client) as against a real one, which cannot tell the
 //! difference: matching, queue groups, permissions and their words, streams and consumers are those
 //! of nats-server 2.9.10. A property test of this crate runs random operations of several clients
-//! against both and wants the same from each.
+//! against both and wants the same from each. Newer servers say more of streams and consumers, and
+//! answer 503 to questions that 2.9.10 leaves unanswered, such as one for the last message of a
+//! stream that there is not.
 //!
 //! ```
 //! # #[cfg(feature = "derive")] {

@@ -75,6 +75,16 @@ fn the_corpus_of_stored_messages_holds() {
 }
 
 #[test]
+fn the_corpus_of_answers_holds() {
+    replay("bus_answer", swarm_bus::testing::fuzz_answer);
+}
+
+#[test]
+fn the_corpus_of_dead_letters_holds() {
+    replay("bus_letter", swarm_bus::testing::fuzz_letter);
+}
+
+#[test]
 fn the_corpus_of_objects_holds() {
     replay("bus_object", swarm_bus::testing::fuzz_object);
 }

@@ -1,4 +1,4 @@
-use crate::rig::{Rig, SOON, python, skip, soon, token};
+use crate::rig::{Rig, SOON, python, skip, soon, token, version};
 use std::time::Duration;
 use swarm_bus::client::{Client, PublishError, ReceiveError, RequestError, State};
 use swarm_bus::dead_letter::{
@@ -425,7 +425,7 @@ async fn what_cannot_be_read_becomes_a_letter_as_its_user_says() {
         match undecodable {
             Undecodable::Term => {
                 let server = edge.connected(SOON).await.unwrap();
-                let told = server.version >= "2.10.4".parse().unwrap();
+                let told = server.version >= version("2.10.4");
                 let reason = told.then(|| "the message on `jobs.main` cannot be read".to_owned());
                 assert_eq!(letter.cause, Cause::Terminated { reason });
             }

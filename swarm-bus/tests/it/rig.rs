@@ -18,6 +18,7 @@ use std::time::Duration;
 use swarm_bus::Token;
 use swarm_bus::client::{Client, Options};
 use swarm_bus::permissions::{Permissions, Policy, Role};
+use swarm_bus::stream::ServerVersion;
 use tempfile::TempDir;
 
 /// How long a test waits for what must come.
@@ -156,7 +157,7 @@ impl Rig {
         users: &[(&str, Role)],
         policy: &Policy,
     ) -> Option<Self> {
-        let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
+        let program = nats_server(test)?;
         let users = users
             .iter()
             .map(|(node, role)| {
@@ -360,6 +361,10 @@ pub(crate) fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
 
+pub(crate) fn version(text: &str) -> ServerVersion {
+    text.parse().unwrap()
+}
+
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
@@ -367,6 +372,14 @@ pub(crate) fn free_port() -> u16 {
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Finds the nats-server that the tests run against, by its name or its path: Debian's, unless
+/// `SWARM_TEST_NATS_SERVER` says which. `None`, said aloud, where it is not there.
+#[allow(clippy::disallowed_methods, reason = "tests read their environment")]
+pub(crate) fn nats_server(test: &str) -> Option<PathBuf> {
+    let name = std::env::var("SWARM_TEST_NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
+    program(&name).or_else(|| skip(test, &format!("{name} is not there")))
 }
 
 /// Finds a program by PATH, then among the workspace's own tools.

@@ -6,6 +6,7 @@ not as it should be ends the program with an error.
 
 import asyncio
 import hashlib
+import json
 import ssl
 import sys
 
@@ -13,6 +14,7 @@ import nats
 from nats.js.errors import (
     KeyNotFoundError,
     KeyWrongLastSequenceError,
+    LinkIsABucketError,
     ObjectNotFoundError,
 )
 
@@ -86,8 +88,10 @@ class Peer:
         assert result.info.chunks == 6 and result.info.size == len(LARGE)
         assert (await store.get("empty")).data == b""
         names = sorted(info.name for info in await store.list())
-        assert names == ["dir/ä.bin", "empty", "gone"], names
+        assert names == ["dir/ä.bin", "directory", "empty", "gone", "link"], names
         await fails(ObjectNotFoundError, store.get("gone"))
+        assert (await store.get("link")).data == LARGE
+        await fails(LinkIsABucketError, store.get("directory"))
         await store.put("from python", LARGE[::-1])
         await store.put("empty", b"not any more")
         await store.delete("dir/ä.bin")
@@ -95,6 +99,11 @@ class Peer:
     async def objects_of_python(self):
         store = await self.js.create_object_store("boxes")
         await store.put("box", LARGE)
+        # As nats.go writes a link; this client makes none.
+        link = {"bucket": "files", "name": "from python"}
+        info = {"name": "way", "bucket": "boxes", "nuid": "N", "size": 0, "chunks": 0,
+                "mtime": "0001-01-01T00:00:00Z", "options": {"link": link}}
+        await self.js.publish("$O.boxes.M.d2F5", json.dumps(info).encode())
 
     async def objects_came_back(self):
         store = await self.js.object_store("boxes")

@@ -4,7 +4,7 @@ use crate::rig::{Rig, SOON, python, skip, soon, token};
 use bytes::Bytes;
 use std::time::Duration;
 use swarm_bus::kv::{BucketConfig, Content, KvError, Update};
-use swarm_bus::object::{ObjectError, ObjectName, ObjectStoreConfig};
+use swarm_bus::object::{LinkTarget, ObjectError, ObjectName, ObjectStoreConfig, ObjectUpdate};
 use swarm_bus::permissions::{ObjectRight, Policy, Right, Role, Rule, Scope};
 use swarm_bus::{Raw, Token, Topic};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -219,6 +219,16 @@ async fn objects_pass_both_ways_between_this_and_another_client() {
     store.put(&name("empty"), &b""[..]).await.unwrap();
     store.put(&name("gone"), &b"gone"[..]).await.unwrap();
     store.delete(&name("gone")).await.unwrap();
+    let to = |bucket: &Token, text: &str| LinkTarget::Object {
+        bucket: bucket.clone(),
+        name: name(text),
+    };
+    let target = to(&files, "dir/ä.bin");
+    store.link(&name("link"), target).await.unwrap();
+    let target = LinkTarget::Bucket(boxes.clone());
+    store.link(&name("directory"), target).await.unwrap();
+    let mut watch = store.watch().await.unwrap();
+    while !matches!(soon(watch.next()).await.unwrap(), ObjectUpdate::Current) {}
 
     let mut peer = Peer::start(&python, &rig).await;
     assert_eq!(peer.line().await, info.digest.to_string());
@@ -233,13 +243,26 @@ async fn objects_pass_both_ways_between_this_and_another_client() {
     assert_eq!(read("empty").await.unwrap(), b"not any more");
     let gone = read("dir/ä.bin").await;
     assert!(matches!(gone, Err(ObjectError::NotFound { .. })));
-    assert_eq!(store.list().await.unwrap().len(), 2);
+    assert_eq!(store.list().await.unwrap().len(), 4);
+    for expected in ["from python", "empty", "dir/ä.bin"] {
+        match soon(watch.next()).await.unwrap() {
+            ObjectUpdate::Object(info) => assert_eq!(info.name, name(expected)),
+            ObjectUpdate::Deleted { name: gone } => assert_eq!(gone, name("dir/ä.bin")),
+            other => panic!("{other:?}"),
+        }
+    }
 
     peer.step("objects_of_python").await;
     let theirs = hub.object_store(&boxes).await.unwrap();
     let mut all = Vec::new();
     soon(theirs.get(&name("box"), &mut all)).await.unwrap();
     assert!(all == large);
+    let mut through = Vec::new();
+    soon(theirs.get(&name("way"), &mut through)).await.unwrap();
+    assert!(through == reversed);
+    let told = theirs.info(&name("way")).await;
+    let expected = to(&files, "from python");
+    assert!(matches!(told, Err(ObjectError::Link { target, .. }) if target == expected));
     theirs.put(&name("box"), &b"replaced"[..]).await.unwrap();
     let later = info.modified + Duration::from_secs(3600);
     let swept = theirs.sweep(Duration::ZERO, later).await.unwrap();

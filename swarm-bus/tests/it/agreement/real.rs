@@ -1,6 +1,6 @@
 //! The real server.
 
-use crate::rig::{program, skip};
+use crate::rig::{nats_server, skip};
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ pub(super) struct Real {
 impl Real {
     /// Starts a server; `None`, said aloud, where there is no program.
     pub(super) fn start(test: &str, users: &[(&str, Permissions)]) -> Option<Self> {
-        let program = program("nats-server").or_else(|| skip(test, "nats-server is not there"))?;
+        let program = nats_server(test)?;
         let version = Command::new(&program).arg("--version").output().unwrap();
         let version = String::from_utf8(version.stdout).unwrap();
         if !version.contains("v2.9.") {

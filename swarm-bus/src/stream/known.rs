@@ -1,14 +1,14 @@
 //! What a watch has told of, and how it notices what nobody told it.
 
-use super::bucket::MAX_KEYS;
 use std::collections::HashMap;
 
-/// The keys that a watch has told of, by their subjects, and how far it has come.
+/// The subjects that a watch has told of, and how far it has come.
 ///
 /// A message that is removed by age or by hand leaves nothing in the stream that would tell. What is
 /// known is therefore held against what the stream still has, by a *sweep* through it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
+    max: usize,
     last: u64,
     complete: bool,
     subjects: HashMap<String, Seen>,
@@ -18,7 +18,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 struct Seen {
     revision: u64,
-    /// Whether it has a value, as far as was told.
+    /// Whether something stands under it, as far as was told.
     live: bool,
     /// The last sweep that found it.
     sweep: u64,
@@ -26,16 +26,27 @@ struct Seen {
 
 /// Revisions that the stream has not, between two that it has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    pub(super) after: u64,
-    pub(super) before: u64,
+pub(crate) struct Gap {
+    pub(crate) after: u64,
+    pub(crate) before: u64,
 }
 
-/// There is no room for another key.
+/// There is no room for another subject.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl Known {
+    /// Knows nothing yet, and `max` subjects at most.
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            last: 0,
+            complete: false,
+            subjects: HashMap::new(),
+            sweeps: 0,
+        }
+    }
+
     /// Takes note of a revision; returns what is missing before it. Before the present state is
     /// complete nothing is missing: what is there begins where it begins.
     pub(super) fn note(
@@ -57,7 +68,7 @@ impl Known {
         };
         if let Some(known) = self.subjects.get_mut(subject) {
             *known = seen;
-        } else if self.subjects.len() == MAX_KEYS {
+        } else if self.subjects.len() == self.max {
             return Err(Full);
         } else {
             self.subjects.insert(subject.to_owned(), seen);
@@ -66,13 +77,13 @@ impl Known {
     }
 
     /// Takes note that the present state is complete; `last` is the last revision of the stream
-    /// then, which may be of a key that is not watched.
+    /// then, which may be of a subject that is not watched.
     pub(super) fn complete(&mut self, last: u64) {
         self.complete = true;
         self.last = self.last.max(last);
     }
 
-    /// Returns how many keys, deleted ones included, it knows.
+    /// Returns how many subjects, those with nothing left included, it knows.
     pub(super) fn count(&self) -> usize {
         self.subjects.len()
     }
@@ -89,7 +100,7 @@ impl Known {
         }
     }
 
-    /// Forgets what is not there; returns what had a value of it, with the last revision known, in
+    /// Forgets what is not there; returns where something stood of it, with the last revision known, in
     /// the order of these.
     pub(super) fn end_sweep(&mut self) -> Vec<(String, u64)> {
         let sweeps = self.sweeps;
@@ -110,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_once_the_present_state_is_complete() {
-        let mut known = Known::default();
+        let mut known = Known::new(8);
         assert_eq!(known.note("a", 3, true).unwrap(), None);
         assert_eq!(known.note("b", 7, true).unwrap(), None);
         known.complete(8);
@@ -125,8 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn more_subjects_than_there_is_room_for_are_refused() {
+        let mut known = Known::new(1);
+        known.note("a", 1, true).unwrap();
+        assert_eq!(known.note("b", 2, true), Err(Full));
+        assert_eq!(known.note("a", 3, true), Ok(None));
+    }
+
+    #[test]
     fn a_sweep_finds_what_went_without_a_word() {
-        let mut known = Known::default();
+        let mut known = Known::new(8);
         for (subject, revision, live) in [
             ("a", 1, true),
             ("b", 2, true),
