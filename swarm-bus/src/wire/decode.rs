@@ -304,8 +304,11 @@ mod tests {
         ) {
             let mut headers = Headers::new();
             headers.append("X", &value).unwrap();
-            let mut to = BytesMut::new();
-            crate::wire::encode::publish(&mut to, "a.b", Some("r"), &headers, &payload);
+            let payload = Bytes::from(payload);
+            let mut to = crate::wire::Batch::default();
+            crate::wire::encode::Publication::new("a.b", &headers, &payload).write(&mut to, Some("r"));
+            let length = to.remaining();
+            let to = to.copy_to_bytes(length);
             // A server passes HPUB on as HMSG with the subscription's number.
             let text = [b"HMSG a.b 9 r".as_slice(), &to[b"HPUB a.b r".len()..]].concat();
             let ops = all([text]).unwrap();

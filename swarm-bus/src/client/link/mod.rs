@@ -8,7 +8,7 @@ mod replies;
 pub(super) use dial::dial;
 pub(super) use outbound::{Lane, Outbound, Refusal};
 pub(crate) use replies::Replies;
-pub(crate) use replies::{Answer, Expected, ExpectedMany};
+pub(crate) use replies::{Answer, Expected, ExpectedMany, Inbox};
 
 use super::statistics::{Counters, count};
 use super::subscriptions::Registration;

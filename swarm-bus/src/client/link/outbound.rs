@@ -1,16 +1,15 @@
 //! What waits to be sent.
 //!
-//! Two lanes lead to one buffer. The connection's own operations go straight there. What users
+//! Two lanes lead to one queue. The connection's own operations go straight there. What users
 //! publish does too, except while the connection replaces another: then it is held until the
 //! server has everything that was published before, so that the order stays.
 
 use super::lock;
-use bytes::{BufMut, BytesMut};
+use crate::wire::{Batch, Batches, encode};
+use bytes::Buf;
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
-
-use crate::wire::encode;
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +38,12 @@ pub(crate) struct Outbound {
 }
 
 struct State {
-    ready: BytesMut,
+    ready: Batches,
     held: Option<Held>,
     /// How many bytes the writer took and has not written yet.
     writing: usize,
+    /// Whether the writer waits to be woken; else it looks here again by itself.
+    waits: bool,
     pongs: VecDeque<Option<oneshot::Sender<()>>>,
     retired: bool,
     closing: bool,
@@ -51,13 +52,13 @@ struct State {
 
 #[derive(Default)]
 struct Held {
-    bytes: BytesMut,
+    batches: Batches,
     pongs: Vec<oneshot::Sender<()>>,
 }
 
 /// What the writer is to do next.
 pub(super) enum Work {
-    Write(BytesMut),
+    Write(Batch),
     Wait,
     Finish,
 }
@@ -66,9 +67,10 @@ impl Outbound {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                ready: BytesMut::new(),
+                ready: Batches::default(),
                 held: None,
                 writing: 0,
+                waits: false,
                 pongs: VecDeque::new(),
                 retired: false,
                 closing: false,
@@ -80,21 +82,16 @@ impl Outbound {
     }
 
     /// Sends an operation of the connection itself. There are few, and they are small.
-    pub(crate) fn control(&self, write: impl FnOnce(&mut BytesMut)) {
+    pub(crate) fn control(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = lock(&self.state);
         if !state.closed {
-            write(&mut state.ready);
-            drop(state);
-            self.wake.notify_one();
+            state.ready.write(|to| to.text(write));
+            self.wake(state);
         }
     }
 
     /// Sends what a user publishes; `size` is about how many bytes it takes.
-    pub(crate) fn user(
-        &self,
-        size: usize,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), Refusal> {
+    pub(crate) fn user(&self, size: usize, write: impl FnOnce(&mut Batch)) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         state.check_open()?;
         let pending = state.pending();
@@ -105,11 +102,10 @@ impl Outbound {
             });
         }
         match &mut state.held {
-            Some(held) => write(&mut held.bytes),
-            None => write(&mut state.ready),
+            Some(held) => held.batches.write(write),
+            None => state.ready.write(write),
         }
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
         Ok(())
     }
 
@@ -118,7 +114,7 @@ impl Outbound {
     pub(crate) fn answer(
         &self,
         size: usize,
-        write: impl FnOnce(&mut BytesMut),
+        write: impl FnOnce(&mut Batch),
     ) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         if state.closed || state.closing {
@@ -131,9 +127,8 @@ impl Outbound {
                 capacity: self.capacity,
             });
         }
-        write(&mut state.ready);
-        drop(state);
-        self.wake.notify_one();
+        state.ready.write(write);
+        self.wake(state);
         Ok(())
     }
 
@@ -149,16 +144,15 @@ impl Outbound {
         }
         match &mut state.held {
             Some(held) if lane == Lane::User => {
-                held.bytes.put_slice(encode::PING);
+                held.batches.write(ping);
                 held.pongs.push(pong);
             }
             _ => {
-                state.ready.put_slice(encode::PING);
+                state.ready.write(ping);
                 state.pongs.push_back(Some(pong));
             }
         }
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
         Ok(answered)
     }
 
@@ -166,10 +160,9 @@ impl Outbound {
     pub(super) fn probe(&self) {
         let mut state = lock(&self.state);
         if !state.closed {
-            state.ready.put_slice(encode::PING);
+            state.ready.write(ping);
             state.pongs.push_back(None);
-            drop(state);
-            self.wake.notify_one();
+            self.wake(state);
         }
     }
 
@@ -196,11 +189,10 @@ impl Outbound {
     pub(crate) fn release(&self) {
         let mut state = lock(&self.state);
         if let Some(held) = state.held.take() {
-            state.ready.extend_from_slice(&held.bytes);
+            state.ready.append(held.batches);
             state.pongs.extend(held.pongs.into_iter().map(Some));
         }
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
     }
 
     /// From now on tells users to move to another connection.
@@ -210,44 +202,51 @@ impl Outbound {
 
     /// Ends the connection in order, after what waits is written.
     pub(crate) fn finish(&self) {
-        lock(&self.state).closing = true;
-        self.wake.notify_one();
+        let mut state = lock(&self.state);
+        state.closing = true;
+        self.wake(state);
     }
 
     /// Drops everything; those who wait are told.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.ready = BytesMut::new();
+        state.ready = Batches::default();
         state.held = None;
         state.writing = 0;
         state.pongs.clear();
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
     }
 
     pub(crate) fn pending(&self) -> usize {
         lock(&self.state).pending()
     }
 
-    /// Takes what is ready. `last` is the buffer that was written before, to be used again.
-    pub(super) fn take(&self, mut last: BytesMut) -> Work {
+    /// Takes what comes first. `last` is what was taken before and is written.
+    pub(super) fn take(&self, last: Option<Batch>) -> Work {
         let mut state = lock(&self.state);
-        state.writing = 0;
-        if state.ready.is_empty() {
-            return match state.closing || state.closed {
-                true => Work::Finish,
-                false => Work::Wait,
-            };
+        if let Some(last) = last {
+            state.writing = 0;
+            state.ready.reuse(last);
         }
-        // One large burst should not hold its memory for the life of the connection.
-        if last.capacity() > 1 << 20 {
-            last = BytesMut::new();
+        if let Some(batch) = state.ready.take() {
+            state.writing = batch.remaining();
+            return Work::Write(batch);
         }
-        last.clear();
-        let ready = std::mem::replace(&mut state.ready, last);
-        state.writing = ready.len();
-        Work::Write(ready)
+        if state.closing || state.closed {
+            return Work::Finish;
+        }
+        state.waits = true;
+        Work::Wait
+    }
+
+    /// Wakes the writer if it waits: most often it is at work when another message comes.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let waits = std::mem::take(&mut state.waits);
+        drop(state);
+        if waits {
+            self.wake.notify_one();
+        }
     }
 
     pub(super) async fn woken(&self) {
@@ -257,7 +256,7 @@ impl Outbound {
 
 impl State {
     fn pending(&self) -> usize {
-        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
+        let held = self.held.as_ref().map_or(0, |held| held.batches.len());
         self.ready.len() + held + self.writing
     }
 
@@ -272,17 +271,24 @@ impl State {
     }
 }
 
+fn ping(to: &mut Batch) {
+    to.text(|to| to.extend_from_slice(encode::PING));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn put(text: &'static str) -> impl FnOnce(&mut BytesMut) {
-        move |to| to.put_slice(text.as_bytes())
+    fn put(text: &'static str) -> impl FnOnce(&mut Batch) {
+        move |to| to.text(|to| to.extend_from_slice(text.as_bytes()))
     }
 
     fn taken(out: &Outbound) -> String {
-        match out.take(BytesMut::new()) {
-            Work::Write(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        match out.take(None) {
+            Work::Write(mut batch) => {
+                let length = batch.remaining();
+                String::from_utf8(batch.copy_to_bytes(length).to_vec()).unwrap()
+            }
             Work::Wait => String::new(),
             Work::Finish => panic!("closed"),
         }
@@ -316,7 +322,7 @@ mod tests {
         assert_eq!(out.user(3, put("abc")), Err(full));
         assert_eq!(taken(&out), "12345678");
         assert_eq!(out.user(3, put("abc")), Err(full), "still being written");
-        assert!(matches!(out.take(BytesMut::new()), Work::Wait));
+        assert!(matches!(out.take(Some(Batch::default())), Work::Wait));
         out.user(3, put("abc")).unwrap();
     }
 
@@ -335,6 +341,6 @@ mod tests {
         out.answer(1, put("y")).unwrap();
         out.finish();
         assert_eq!(taken(&out), "y");
-        assert!(matches!(out.take(BytesMut::new()), Work::Finish));
+        assert!(matches!(out.take(None), Work::Finish));
     }
 }

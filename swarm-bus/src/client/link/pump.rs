@@ -4,9 +4,9 @@ use super::Link;
 use super::outbound::Work;
 use crate::client::statistics::count;
 use crate::client::{LinkError, Options};
-use crate::wire::{Decoder, ServerOp, encode};
-use bytes::{BufMut, BytesMut};
-use std::io;
+use crate::wire::{Batch, Decoder, ServerOp, encode};
+use bytes::{Buf, BufMut, BytesMut};
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,6 +14,9 @@ use tokio::time::Instant;
 
 /// How many bytes are read at once.
 const READ_CHUNK: usize = 64 << 10;
+/// How many pieces are written at once: messages of 1 KiB, of two pieces each, fill the 64 KiB that
+/// TLS takes.
+const SLICES: usize = 128;
 
 impl Link {
     /// Runs the connection to its end. `received` is what came after the greeting.
@@ -87,19 +90,16 @@ impl Link {
     }
 
     async fn write(&self, mut to: impl AsyncWrite + Unpin) -> LinkError {
-        let mut last = BytesMut::new();
+        let mut last = None;
         loop {
-            match self.out.take(std::mem::take(&mut last)) {
-                Work::Write(bytes) => {
-                    let written = async {
-                        to.write_all(&bytes).await?;
-                        to.flush().await
-                    };
-                    if let Err(source) = written.await {
+            match self.out.take(last.take()) {
+                Work::Write(mut batch) => {
+                    let length = batch.remaining();
+                    if let Err(source) = write_all(&mut to, &mut batch).await {
                         return self.broken(source);
                     }
-                    count(&self.counters.bytes_out, bytes.len());
-                    last = bytes;
+                    count(&self.counters.bytes_out, length);
+                    last = Some(batch);
                 }
                 Work::Wait => self.out.woken().await,
                 Work::Finish => {
@@ -135,6 +135,22 @@ impl Link {
             source,
         }
     }
+}
+
+/// Writes a batch. What TLS took is sent before it is given more, so that it fills its records: of
+/// what it can hold, only the end of a batch is not a full one.
+async fn write_all(to: &mut (impl AsyncWrite + Unpin), batch: &mut Batch) -> io::Result<()> {
+    while batch.has_remaining() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = batch.chunks_vectored(&mut slices);
+        let written = to.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        batch.advance(written);
+        to.flush().await?;
+    }
+    Ok(())
 }
 
 /// When something came last.

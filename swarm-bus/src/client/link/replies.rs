@@ -2,8 +2,10 @@
 //! several to one request by a subscription of their own.
 
 use super::{Link, lock};
+use crate::client::id::push_hex;
 use crate::wire::{Delivery, encode};
 use crate::{Pattern, Token};
+use arrayvec::ArrayString;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +23,9 @@ pub(crate) enum Answer {
     /// The server does not permit the request.
     Denied,
 }
+
+/// A subject to answer to: the longest token, and what this crate adds.
+pub(crate) type Inbox = ArrayString<192>;
 
 #[derive(Clone)]
 pub(crate) struct Replies(Arc<Inner>);
@@ -191,8 +196,12 @@ struct Place {
 }
 
 impl Place {
-    fn inbox(&self) -> String {
-        format!("{}{:x}", self.replies.0.prefix, self.number)
+    fn inbox(&self, kind: &str) -> Inbox {
+        let mut inbox = Inbox::new();
+        inbox.push_str(&self.replies.0.prefix);
+        inbox.push_str(kind);
+        push_hex(&mut inbox, self.number);
+        inbox
     }
 }
 
@@ -210,8 +219,8 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Where the answer is to be sent.
-    pub(crate) fn inbox(&self) -> String {
-        self.place.inbox()
+    pub(crate) fn inbox(&self) -> Inbox {
+        self.place.inbox("")
     }
 
     /// Waits for the answer; `None` when the connection ends before.
@@ -261,9 +270,9 @@ impl ExpectedMany {
     }
 
     /// Where the answers are to be sent.
-    pub(crate) fn inbox(&self) -> String {
+    pub(crate) fn inbox(&self) -> Inbox {
         // A token more than the inbox of single answers takes.
-        format!("{}many.{:x}", self.link.replies.0.prefix, self.place.number)
+        self.place.inbox("many.")
     }
 
     /// Waits for the next answer; `None` when the connection ends before.
@@ -306,10 +315,10 @@ mod tests {
     use super::*;
     use crate::Headers;
 
-    fn answer_to(inbox: String) -> Delivery {
+    fn answer_to(inbox: &str) -> Delivery {
         Delivery {
             sid: 1,
-            subject: inbox,
+            subject: inbox.to_owned(),
             reply: None,
             status: None,
             description: String::new(),
@@ -326,9 +335,9 @@ mod tests {
         assert!(!replies.is_empty());
         drop(expected);
         assert!(replies.is_empty());
-        replies.deliver(answer_to(inbox));
-        replies.deliver(answer_to("_INBOX_n.t.zz".into()));
-        replies.deliver(answer_to("elsewhere".into()));
+        replies.deliver(answer_to(&inbox));
+        replies.deliver(answer_to("_INBOX_n.t.zz"));
+        replies.deliver(answer_to("elsewhere"));
     }
 
     #[tokio::test]
@@ -338,7 +347,7 @@ mod tests {
         let mut other = replies.expect("a.c");
         replies.deny("a.b");
         assert!(matches!(denied.answer().await, Some(Answer::Denied)));
-        replies.deliver(answer_to(other.inbox()));
+        replies.deliver(answer_to(&other.inbox()));
         assert!(matches!(other.answer().await, Some(Answer::Message(_))));
     }
 
