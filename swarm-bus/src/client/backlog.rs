@@ -162,10 +162,7 @@ impl Core {
             if size > max {
                 return Err(PublishError::TooLarge { size, max });
             }
-            let written = link
-                .out
-                .user(message.length(), |to| message.write(to, None));
-            return match written {
+            return match link.publish(&message, None) {
                 Ok(()) => Ok(()),
                 Err(Refusal::Moved) => continue,
                 Err(Refusal::Full { pending, capacity }) => {

@@ -69,11 +69,7 @@ impl InOrder {
         }
         let expected = self.link.replies.expect(subject.as_str());
         let inbox = expected.inbox();
-        let written = self
-            .link
-            .out
-            .user(message.length(), |to| message.write(to, Some(&inbox)));
-        match written {
+        match self.link.publish(&message, Some(&inbox)) {
             Ok(()) => {
                 count(&self.client.core.counters.messages_out, 1);
                 Ok(Storing {

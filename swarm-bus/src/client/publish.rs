@@ -243,10 +243,7 @@ impl Client {
         }
         let expected = link.replies.expect(subject);
         let reply = expected.inbox();
-        let written = link
-            .out
-            .user(message.length(), |to| message.write(to, Some(&reply)));
-        match written {
+        match link.publish(&message, Some(&reply)) {
             Ok(()) => {
                 count(&self.core.counters.messages_out, 1);
                 Ok(expected)
@@ -274,10 +271,7 @@ impl Client {
                 });
             }
             let reply = reply(&link);
-            let written = link.out.user(message.length(), |to| {
-                message.write(to, reply.as_deref());
-            });
-            return match written {
+            return match link.publish(message, reply.as_deref()) {
                 Ok(()) => Ok(link),
                 Err(Refusal::Moved) => continue,
                 Err(Refusal::Full { pending, capacity }) => {

@@ -287,7 +287,8 @@ impl<C: Call> Responder<C> {
         }
         let sent = link
             .out
-            .answer(message.length(), |to| message.write(to, None));
+            .answer(message.length(), |to| message.write(to, None))
+            .map(drop);
         let counters = &self.client.core.counters;
         count(
             match sent {

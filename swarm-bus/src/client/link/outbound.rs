@@ -9,7 +9,8 @@ use crate::wire::{Batch, Batches, encode};
 use bytes::Buf;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
-use tokio::sync::{Notify, oneshot};
+use std::task::Waker;
+use tokio::sync::oneshot;
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,6 @@ pub(crate) enum Refusal {
 
 pub(crate) struct Outbound {
     state: Mutex<State>,
-    wake: Notify,
     capacity: usize,
 }
 
@@ -42,8 +42,8 @@ struct State {
     held: Option<Held>,
     /// How many bytes the writer took and has not written yet.
     writing: usize,
-    /// Whether the writer waits to be woken; else it looks here again by itself.
-    waits: bool,
+    /// The writer, if it waits to be woken; else it looks here again by itself.
+    waits: Option<Waker>,
     pongs: VecDeque<Option<oneshot::Sender<()>>>,
     retired: bool,
     closing: bool,
@@ -70,13 +70,12 @@ impl Outbound {
                 ready: Batches::default(),
                 held: None,
                 writing: 0,
-                waits: false,
+                waits: None,
                 pongs: VecDeque::new(),
                 retired: false,
                 closing: false,
                 closed: false,
             }),
-            wake: Notify::new(),
             capacity,
         }
     }
@@ -86,12 +85,16 @@ impl Outbound {
         let mut state = lock(&self.state);
         if !state.closed {
             state.ready.write(|to| to.text(write));
-            self.wake(state);
+            unlock_and_wake(state);
         }
     }
 
     /// Sends what a user publishes; `size` is about how many bytes it takes.
-    pub(crate) fn user(&self, size: usize, write: impl FnOnce(&mut Batch)) -> Result<(), Refusal> {
+    pub(crate) fn user(
+        &self,
+        size: usize,
+        write: impl FnOnce(&mut Batch),
+    ) -> Result<Wake, Refusal> {
         let mut state = lock(&self.state);
         state.check_open()?;
         let pending = state.pending();
@@ -105,8 +108,7 @@ impl Outbound {
             Some(held) => held.batches.write(write),
             None => state.ready.write(write),
         }
-        self.wake(state);
-        Ok(())
+        Ok(state.wake())
     }
 
     /// Sends an answer to what came by this connection, which only this one may answer: it passes
@@ -115,7 +117,7 @@ impl Outbound {
         &self,
         size: usize,
         write: impl FnOnce(&mut Batch),
-    ) -> Result<(), Refusal> {
+    ) -> Result<Wake, Refusal> {
         let mut state = lock(&self.state);
         if state.closed || state.closing {
             return Err(Refusal::Closed);
@@ -128,8 +130,7 @@ impl Outbound {
             });
         }
         state.ready.write(write);
-        self.wake(state);
-        Ok(())
+        Ok(state.wake())
     }
 
     /// Sends a `PING`. What is returned resolves when its `PONG` is there: the server has handled
@@ -152,7 +153,7 @@ impl Outbound {
                 state.pongs.push_back(Some(pong));
             }
         }
-        self.wake(state);
+        unlock_and_wake(state);
         Ok(answered)
     }
 
@@ -162,7 +163,7 @@ impl Outbound {
         if !state.closed {
             state.ready.write(ping);
             state.pongs.push_back(None);
-            self.wake(state);
+            unlock_and_wake(state);
         }
     }
 
@@ -192,7 +193,7 @@ impl Outbound {
             state.ready.append(held.batches);
             state.pongs.extend(held.pongs.into_iter().map(Some));
         }
-        self.wake(state);
+        unlock_and_wake(state);
     }
 
     /// From now on tells users to move to another connection.
@@ -204,7 +205,7 @@ impl Outbound {
     pub(crate) fn finish(&self) {
         let mut state = lock(&self.state);
         state.closing = true;
-        self.wake(state);
+        unlock_and_wake(state);
     }
 
     /// Drops everything; those who wait are told.
@@ -215,15 +216,16 @@ impl Outbound {
         state.held = None;
         state.writing = 0;
         state.pongs.clear();
-        self.wake(state);
+        unlock_and_wake(state);
     }
 
     pub(crate) fn pending(&self) -> usize {
         lock(&self.state).pending()
     }
 
-    /// Takes what comes first. `last` is what was taken before and is written.
-    pub(super) fn take(&self, last: Option<Batch>) -> Work {
+    /// Takes what comes first. `last` is what was taken before and is written; `writer` is woken when
+    /// there is something again.
+    pub(super) fn take(&self, last: Option<Batch>, writer: &Waker) -> Work {
         let mut state = lock(&self.state);
         if let Some(last) = last {
             state.writing = 0;
@@ -236,25 +238,44 @@ impl Outbound {
         if state.closing || state.closed {
             return Work::Finish;
         }
-        state.waits = true;
+        match &mut state.waits {
+            Some(waits) => waits.clone_from(writer),
+            none => *none = Some(writer.clone()),
+        }
         Work::Wait
     }
+}
 
-    /// Wakes the writer if it waits: most often it is at work when another message comes.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
-        let waits = std::mem::take(&mut state.waits);
-        drop(state);
-        if waits {
-            self.wake.notify_one();
-        }
+/// Wakes the writer when it is dropped, if the writer waits: most often it is at work when another
+/// message comes.
+#[derive(Debug)]
+pub(crate) struct Wake(Option<Waker>);
+
+impl Wake {
+    pub(super) fn waker(&self) -> Option<&Waker> {
+        self.0.as_ref()
     }
 
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+    /// Lets the writer sleep, whose work is done.
+    pub(super) fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            writer.wake();
+        }
     }
 }
 
 impl State {
+    /// To be dropped after the lock on the state.
+    fn wake(&mut self) -> Wake {
+        Wake(self.waits.take())
+    }
+
     fn pending(&self) -> usize {
         let held = self.held.as_ref().map_or(0, |held| held.batches.len());
         self.ready.len() + held + self.writing
@@ -271,6 +292,12 @@ impl State {
     }
 }
 
+fn unlock_and_wake(mut state: MutexGuard<'_, State>) {
+    let wake = state.wake();
+    drop(state);
+    drop(wake);
+}
+
 fn ping(to: &mut Batch) {
     to.text(|to| to.extend_from_slice(encode::PING));
 }
@@ -284,7 +311,7 @@ mod tests {
     }
 
     fn taken(out: &Outbound) -> String {
-        match out.take(None) {
+        match out.take(None, Waker::noop()) {
             Work::Write(mut batch) => {
                 let length = batch.remaining();
                 String::from_utf8(batch.copy_to_bytes(length).to_vec()).unwrap()
@@ -319,10 +346,17 @@ mod tests {
             pending: 8,
             capacity: 10,
         };
-        assert_eq!(out.user(3, put("abc")), Err(full));
+        assert_eq!(out.user(3, put("abc")).unwrap_err(), full);
         assert_eq!(taken(&out), "12345678");
-        assert_eq!(out.user(3, put("abc")), Err(full), "still being written");
-        assert!(matches!(out.take(Some(Batch::default())), Work::Wait));
+        assert_eq!(
+            out.user(3, put("abc")).unwrap_err(),
+            full,
+            "still being written"
+        );
+        assert!(matches!(
+            out.take(Some(Batch::default()), Waker::noop()),
+            Work::Wait
+        ));
         out.user(3, put("abc")).unwrap();
     }
 
@@ -337,10 +371,10 @@ mod tests {
     fn a_retired_connection_takes_answers_but_nothing_new() {
         let out = Outbound::new(100);
         out.retire();
-        assert_eq!(out.user(1, put("x")), Err(Refusal::Moved));
+        assert_eq!(out.user(1, put("x")).unwrap_err(), Refusal::Moved);
         out.answer(1, put("y")).unwrap();
         out.finish();
         assert_eq!(taken(&out), "y");
-        assert!(matches!(out.take(None), Work::Finish));
+        assert!(matches!(out.take(None, Waker::noop()), Work::Finish));
     }
 }

@@ -1,26 +1,23 @@
 //! Moves bytes: reads, writes and listens for silence, until one of them ends.
 
 use super::Link;
-use super::outbound::Work;
 use crate::client::statistics::count;
 use crate::client::{LinkError, Options};
-use crate::wire::{Batch, Decoder, ServerOp, encode};
-use bytes::{Buf, BufMut, BytesMut};
-use std::io::{self, IoSlice};
+use crate::wire::{Decoder, ServerOp, encode};
+use bytes::{BufMut, BytesMut};
+use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
 /// How many bytes are read at once.
 const READ_CHUNK: usize = 64 << 10;
-/// How many pieces are written at once: messages of 1 KiB, of two pieces each, fill the 64 KiB that
-/// TLS takes.
-const SLICES: usize = 128;
 
 impl Link {
     /// Runs the connection to its end. `received` is what came after the greeting.
-    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         self: Arc<Self>,
         stream: S,
         received: BytesMut,
@@ -28,10 +25,11 @@ impl Link {
         options: Arc<Options>,
     ) {
         let (reader, writer) = tokio::io::split(stream);
+        let _line = self.writer.begin(writer);
         let heard = Heard::new();
         let error = tokio::select! {
             error = self.read(reader, received, decoder, &heard) => error,
-            error = self.write(writer) => error,
+            error = self.write() => error,
             error = self.listen(&heard, &options) => error,
         };
         self.end(error);
@@ -89,24 +87,12 @@ impl Link {
         Ok(())
     }
 
-    async fn write(&self, mut to: impl AsyncWrite + Unpin) -> LinkError {
-        let mut last = None;
-        loop {
-            match self.out.take(last.take()) {
-                Work::Write(mut batch) => {
-                    let length = batch.remaining();
-                    if let Err(source) = write_all(&mut to, &mut batch).await {
-                        return self.broken(source);
-                    }
-                    count(&self.counters.bytes_out, length);
-                    last = Some(batch);
-                }
-                Work::Wait => self.out.woken().await,
-                Work::Finish => {
-                    let _ = to.shutdown().await;
-                    return LinkError::Closed;
-                }
-            }
+    async fn write(&self) -> LinkError {
+        let written = &self.counters.bytes_out;
+        let end = poll_fn(|context| self.writer.poll_write(context, &self.out, written));
+        match end.await {
+            Ok(()) => LinkError::Closed,
+            Err(source) => self.broken(source),
         }
     }
 
@@ -135,22 +121,6 @@ impl Link {
             source,
         }
     }
-}
-
-/// Writes a batch. What TLS took is sent before it is given more, so that it fills its records: of
-/// what it can hold, only the end of a batch is not a full one.
-async fn write_all(to: &mut (impl AsyncWrite + Unpin), batch: &mut Batch) -> io::Result<()> {
-    while batch.has_remaining() {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = batch.chunks_vectored(&mut slices);
-        let written = to.write_vectored(&slices[..count]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        batch.advance(written);
-        to.flush().await?;
-    }
-    Ok(())
 }
 
 /// When something came last.
