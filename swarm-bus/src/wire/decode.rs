@@ -129,8 +129,13 @@ impl Decoder {
     fn message_head(&self, rest: &[u8], with_headers: bool) -> Result<Head, ProtocolError> {
         const BAD: ProtocolError = ProtocolError::Malformed("MSG");
         let text = std::str::from_utf8(rest).map_err(|_| BAD)?;
-        let fields: Vec<&str> = text.split_ascii_whitespace().take(6).collect();
-        let (subject, sid, reply, header_length, total) = match (with_headers, fields.as_slice()) {
+        let mut fields = [""; 6];
+        let mut count = 0;
+        for (place, field) in fields.iter_mut().zip(text.split_ascii_whitespace()) {
+            *place = field;
+            count += 1;
+        }
+        let (subject, sid, reply, header_length, total) = match (with_headers, &fields[..count]) {
             (false, [subject, sid, total]) => (subject, sid, None, "0", total),
             (false, [subject, sid, reply, total]) => (subject, sid, Some(reply), "0", total),
             (true, [subject, sid, headers, total]) => (subject, sid, None, *headers, total),

@@ -6,7 +6,9 @@ use crate::client::id::push_hex;
 use crate::wire::{Delivery, encode};
 use crate::{Pattern, Token};
 use arrayvec::ArrayString;
+use smol_str::SmolStr;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -39,12 +41,33 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     closed: bool,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
+}
+
+/// Hashes numbers that count up: nobody outside chooses them.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplication; the table looks at the upper bits, too.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct Entry {
     /// Where the request was published, by which the server names it when it denies it.
-    subject: String,
+    subject: SmolStr,
     to: To,
 }
 
@@ -118,12 +141,13 @@ impl Replies {
     fn place_as(&self, number: u64, subject: &str, to: To) -> Place {
         let mut waiting = lock(&self.0.waiting);
         if !waiting.closed {
-            let subject = subject.to_owned();
+            let subject = SmolStr::new(subject);
             waiting.entries.insert(number, Entry { subject, to });
         }
         Place {
             replies: self.clone(),
             number,
+            is_left: false,
         }
     }
 
@@ -193,6 +217,8 @@ impl Replies {
 struct Place {
     replies: Replies,
     number: u64,
+    /// Whether it is known to be given back.
+    is_left: bool,
 }
 
 impl Place {
@@ -207,7 +233,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.replies.0.waiting).entries.remove(&self.number);
+        if !self.is_left {
+            lock(&self.replies.0.waiting).entries.remove(&self.number);
+        }
     }
 }
 
@@ -225,7 +253,10 @@ impl Expected {
 
     /// Waits for the answer; `None` when the connection ends before.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        (&mut self.from).await.ok()
+        let answer = (&mut self.from).await.ok();
+        // Who sent it, or dropped the sender, took it out of the table before.
+        self.place.is_left = true;
+        answer
     }
 
     /// Says whether the server denied the request so far.
