@@ -1,15 +1,16 @@
 //! The client beside async-nats, in one process, in turns, against one nats-server with mutual
 //! TLS: messages of 1 KiB published, asked and answered, and stored by JetStream one at a time and
-//! a hundred at a time; and the memory of 10,000 subscriptions.
+//! a hundred at a time. Each message of ours bears an id; async-nats is measured as it comes, and
+//! with ids. `cargo bench --bench bus_client -- stored` measures the rows so called.
 #![allow(clippy::print_stdout, reason = "the ratios are its purpose")]
 
-mod allocations;
 mod bus;
 mod turns;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
+use async_nats::{HeaderMap, jetstream};
 use bus::server::Server;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -25,8 +26,12 @@ const SIZE: usize = 1024;
 const PUBLISHED: usize = 20_000;
 const ASKED: usize = 500;
 const STORED: usize = 500;
+const STORED_TOGETHER: usize = 4_000;
 const WINDOW: usize = 100;
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 31;
+const OURS: &str = "swarm-bus";
+const THEIRS: &str = "async-nats";
+const THEIRS_WITH_IDS: &str = "with ids";
 const SOON: Duration = Duration::from_secs(10);
 
 #[derive(Topic)]
@@ -41,18 +46,15 @@ struct Echo;
 #[topic("bench.stored", payload = Bytes, codec = Raw, delivery = stored)]
 struct Kept;
 
-#[derive(Topic)]
-#[topic("bench.many.{n}", payload = Bytes, codec = Raw)]
-struct Many {
-    n: u32,
-}
-
 struct Bench {
     runtime: Runtime,
     ours: Client,
     theirs: async_nats::Client,
     jetstream: jetstream::Context,
     payload: Bytes,
+    /// What makes ids differ from those of other runs, and from one another.
+    seed: u64,
+    next: AtomicU64,
 }
 
 impl Bench {
@@ -87,6 +89,8 @@ impl Bench {
             theirs,
             jetstream,
             payload: Bytes::from(vec![b'x'; SIZE]),
+            seed: u64::from(std::process::id()),
+            next: AtomicU64::new(0),
         };
         bench.answer();
         bench
@@ -107,8 +111,8 @@ impl Bench {
         start.elapsed()
     }
 
-    fn published(&self) -> [Duration; 2] {
-        let ours = Turn::new("swarm-bus", || {
+    fn published(&self) -> Vec<Duration> {
+        let ours = Turn::new(OURS, || {
             self.time(async {
                 for _ in 0..PUBLISHED {
                     self.ours.publish(&Live, &self.payload).expect("room");
@@ -116,22 +120,37 @@ impl Bench {
                 self.ours.flush().await.expect("flushed");
             })
         });
-        let theirs = Turn::new("async-nats", || {
+        // its flush asks the server nothing; a request comes after what was published
+        let answered = async || {
+            let answer = self.theirs.request("bench.echo", Bytes::new());
+            answer.await.expect("answered");
+        };
+        let theirs = Turn::new(THEIRS, || {
             self.time(async {
                 for _ in 0..PUBLISHED {
                     let sent = self.theirs.publish("bench.live", self.payload.clone());
                     sent.await.expect("sent");
                 }
-                // its flush asks the server nothing; a request comes after what was published
-                let answer = self.theirs.request("bench.echo", Bytes::new());
-                answer.await.expect("answered");
+                answered().await;
             })
         });
-        pair(ours, theirs)
+        let with_ids = Turn::new(THEIRS_WITH_IDS, || {
+            self.time(async {
+                for _ in 0..PUBLISHED {
+                    let (headers, payload) = (self.headers(), self.payload.clone());
+                    let sent = self
+                        .theirs
+                        .publish_with_headers("bench.live", headers, payload);
+                    sent.await.expect("sent");
+                }
+                answered().await;
+            })
+        });
+        turns([ours, theirs, with_ids])
     }
 
-    fn asked(&self) -> [Duration; 2] {
-        let ours = Turn::new("swarm-bus", || {
+    fn asked(&self) -> Vec<Duration> {
+        let ours = Turn::new(OURS, || {
             self.time(async {
                 for _ in 0..ASKED {
                     let answer = self.ours.request(&Echo, &self.payload, SOON);
@@ -139,7 +158,7 @@ impl Bench {
                 }
             })
         });
-        let theirs = Turn::new("async-nats", || {
+        let theirs = Turn::new(THEIRS, || {
             self.time(async {
                 for _ in 0..ASKED {
                     let answer = self.theirs.request("bench.echo", self.payload.clone());
@@ -147,44 +166,47 @@ impl Bench {
                 }
             })
         });
-        pair(ours, theirs)
+        turns([ours, theirs])
     }
 
-    fn stored(&self, window: usize) -> [Duration; 2] {
-        let ours = Turn::new("swarm-bus", || {
-            self.time(in_window(window, || async {
+    fn stored(&self, count: usize, window: usize) -> Vec<Duration> {
+        let ours = Turn::new(OURS, || {
+            self.time(in_window(count, window, || async {
                 let stored = self.ours.publish_stored(&Kept, &self.payload).await;
                 stored.expect("stored");
             }))
         });
-        let theirs = Turn::new("async-nats", || {
-            self.time(in_window(window, || async {
+        let theirs = Turn::new(THEIRS, || {
+            self.time(in_window(count, window, || async {
                 let sent = self.jetstream.publish("bench.stored", self.payload.clone());
                 sent.await.expect("sent").await.expect("stored");
             }))
         });
-        pair(ours, theirs)
+        let with_ids = Turn::new(THEIRS_WITH_IDS, || {
+            self.time(in_window(count, window, || async {
+                let (headers, payload) = (self.headers(), self.payload.clone());
+                let sent = self
+                    .jetstream
+                    .publish_with_headers("bench.stored", headers, payload);
+                sent.await.expect("sent").await.expect("stored");
+            }))
+        });
+        turns([ours, theirs, with_ids])
     }
 
-    fn subscriptions(&self) -> usize {
-        let before = allocations::live();
-        let all: Vec<_> = (0..10_000)
-            .map(|n| self.ours.subscribe::<Many>(&Many { n }).expect("open"))
-            .collect();
-        self.runtime.block_on(all[0].barrier()).expect("subscribed");
-        let bytes = allocations::live() - before;
-        self.runtime.block_on(async {
-            drop(all);
-            self.ours.flush().await.expect("flushed");
-        });
-        bytes
+    /// An id as each message of ours bears one.
+    fn headers(&self) -> HeaderMap {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", format!("{:016x}{number:x}", self.seed));
+        headers
     }
 }
 
-/// Does it [`STORED`] times, so many at a time.
-async fn in_window<F: Future>(window: usize, work: impl Fn() -> F) {
+/// Does it so many times, `window` at a time.
+async fn in_window<F: Future>(count: usize, window: usize, work: impl Fn() -> F) {
     let mut under_way = FuturesOrdered::new();
-    for _ in 0..STORED {
+    for _ in 0..count {
         if under_way.len() == window {
             under_way.next().await;
         }
@@ -193,34 +215,42 @@ async fn in_window<F: Future>(window: usize, work: impl Fn() -> F) {
     while under_way.next().await.is_some() {}
 }
 
-fn pair(ours: Turn<'_>, theirs: Turn<'_>) -> [Duration; 2] {
+fn turns<const N: usize>(mut turns: [Turn<'_>; N]) -> Vec<Duration> {
     let rounds = if is_measuring() { ROUNDS } else { 1 };
-    let medians = in_turns(rounds, &mut [ours, theirs]);
-    [medians[0], medians[1]]
+    in_turns(rounds, &mut turns)
+}
+
+/// Whether a row is asked for: all are where none is named.
+fn is_wanted(row: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    let all = named.next().is_none();
+    all || std::env::args().skip(1).any(|arg| row.contains(&arg))
 }
 
 fn main() {
     let server = Server::start();
     let bench = Bench::new(&server);
     println!(
-        "{:<38} {:>10} {:>11} {:>7}",
-        "a second", "swarm-bus", "async-nats", "ratio"
+        "{:<34} {OURS:>10} {THEIRS:>11} {:>7} {THEIRS_WITH_IDS:>11} {:>7}",
+        "a second", "ratio", "ratio"
     );
-    let show = |what: &str, count: usize, [ours, theirs]: [Duration; 2]| {
+    let show = |what: &str, count: usize, measure: &dyn Fn() -> Vec<Duration>| {
+        if !is_wanted(what) {
+            return;
+        }
+        let times = measure();
         let rate = |time: Duration| count as f64 / time.as_secs_f64();
-        println!(
-            "{what:<38} {:>10.0} {:>11.0} {:>6.2}×",
-            rate(ours),
-            rate(theirs),
-            rate(ours) / rate(theirs)
-        );
+        print!("{what:<34} {:>10.0}", rate(times[0]));
+        for time in &times[1..] {
+            let ratio = rate(times[0]) / rate(*time);
+            print!(" {:>11.0} {ratio:>6.2}×", rate(*time));
+        }
+        println!();
     };
-    show("published, 1 KiB", PUBLISHED, bench.published());
-    show("asked and answered, one by one", ASKED, bench.asked());
-    show("stored, one by one", STORED, bench.stored(1));
-    show("stored, a hundred under way", STORED, bench.stored(WINDOW));
-    println!(
-        "10,000 subscriptions: {:.1} MB",
-        bench.subscriptions() as f64 / 1e6
-    );
+    show("published", PUBLISHED, &|| bench.published());
+    show("asked and answered, one by one", ASKED, &|| bench.asked());
+    show("stored, one by one", STORED, &|| bench.stored(STORED, 1));
+    show("stored, a hundred under way", STORED_TOGETHER, &|| {
+        bench.stored(STORED_TOGETHER, WINDOW)
+    });
 }

@@ -2,6 +2,10 @@
 //!
 //! | bench | what |
 //! |---|---|
+//! | `bus_client` | publishing, asking and storing through the bus, beside async-nats |
+//! | `bus_memory` | what 10,000 subscriptions of a client keep in memory |
+//! | `bus_spool` | messages a second into the spool on disk, and out of it into a stream |
+//! | `bus_subjects` | matching patterns, reading and writing topics, beside `split` and `format!` |
 //! | `pki` | issuing beside rcgen, verifying beside rustls-webpki, rosters and long revocation lists |
 //! | `pki_memory` | what a trust with 10,000 nodes keeps in memory |
 //! | `pki_store` | certificates a second through the authority's directory, and opening one that has many |

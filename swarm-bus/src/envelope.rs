@@ -75,6 +75,13 @@ impl Headers {
         Ok(())
     }
 
+    /// Drops all values of a name.
+    #[cfg(feature = "client")]
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0
+            .retain(|(present, _)| !present.eq_ignore_ascii_case(name));
+    }
+
     /// Returns the first value of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

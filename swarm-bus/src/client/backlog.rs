@@ -3,7 +3,7 @@
 use super::link::{Refusal, lock};
 use super::statistics::count;
 use super::{Core, PublishError};
-use crate::wire::encode;
+use crate::wire::encode::Publication;
 use crate::{Headers, MessageId, Subject};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -57,11 +57,17 @@ pub(super) struct Held {
 }
 
 impl Held {
+    fn publication(&self) -> Publication<'_> {
+        Publication {
+            subject: self.subject.as_str(),
+            headers: &self.headers,
+            id: Some(&self.id),
+            payload: &self.payload,
+        }
+    }
+
     fn size(&self) -> usize {
-        size_of::<Self>()
-            + self.subject.as_str().len()
-            + encode::header_length(&self.headers)
-            + self.payload.len()
+        size_of::<Self>() + self.publication().length()
     }
 }
 
@@ -147,13 +153,8 @@ impl Core {
     }
 
     fn send_held(&self, held: &Held) -> Result<(), PublishError> {
-        let Held {
-            subject,
-            headers,
-            payload,
-            ..
-        } = held;
-        let size = encode::header_length(headers) + payload.len();
+        let message = held.publication();
+        let size = message.size();
         loop {
             let link = self.topology.current();
             let link = link.ok_or(PublishError::Disconnected)?;
@@ -161,10 +162,7 @@ impl Core {
             if size > max {
                 return Err(PublishError::TooLarge { size, max });
             }
-            let written = link.out.user(size + subject.as_str().len(), |to| {
-                encode::publish(to, subject.as_str(), None, headers, payload);
-            });
-            return match written {
+            return match link.publish(&message, None) {
                 Ok(()) => Ok(()),
                 Err(Refusal::Moved) => continue,
                 Err(Refusal::Full { pending, capacity }) => {

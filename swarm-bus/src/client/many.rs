@@ -5,9 +5,9 @@
 use super::link::{Answer, ExpectedMany};
 use super::request::{fault, read};
 use super::{Client, Fault, PublishError, RequestError};
+use crate::Call;
 use crate::wire::Delivery;
-use crate::{Call, Headers};
-use bytes::Bytes;
+use crate::wire::encode::Publication;
 use futures_util::Stream;
 use std::fmt;
 use std::marker::PhantomData;
@@ -255,9 +255,14 @@ impl Client {
         payload: &C::Payload,
         bounds: ManyBounds,
     ) -> Result<Replies<C>, PublishError> {
-        let (headers, payload) = self.question::<C>(payload)?;
+        let (headers, payload, id) = self.question::<C>(payload)?;
+        let subject = topic.subject();
+        let message = Publication {
+            id: Some(&id),
+            ..Publication::new(subject.as_str(), &headers, &payload)
+        };
         Ok(Replies {
-            raw: self.ask_many(topic.subject().as_str(), &headers, &payload, bounds)?,
+            raw: self.ask_many(&message, bounds)?,
             topic: PhantomData,
         })
     }
@@ -265,14 +270,13 @@ impl Client {
     /// Asks many in bytes.
     fn ask_many(
         &self,
-        subject: &str,
-        headers: &Headers,
-        payload: &Bytes,
+        message: &Publication<'_>,
         bounds: ManyBounds,
     ) -> Result<RawReplies, PublishError> {
+        let subject = message.subject;
         let mut answers = None;
         let bytes = self.core.options.subscription_bytes;
-        self.send(subject, headers, payload, |link| {
+        self.send(message, |link| {
             // One more for the word of the server, and for the end marker.
             let count = bounds.max_messages.saturating_add(1).min(1 << 20);
             let place = ExpectedMany::new(link, subject, count, bytes);

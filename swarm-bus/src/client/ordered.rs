@@ -3,8 +3,7 @@
 use super::link::{Expected, Link, Refusal};
 use super::statistics::count;
 use super::{Client, PublishError, Stored, SubscribeError};
-use crate::envelope::ID;
-use crate::wire::encode;
+use crate::wire::encode::Publication;
 use crate::{Headers, MessageId, Subject};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -55,23 +54,22 @@ impl InOrder {
     pub(crate) fn store(
         &self,
         subject: &Subject,
-        mut headers: Headers,
+        headers: &Headers,
         payload: &Bytes,
         id: &MessageId,
     ) -> Result<Storing, Unsent> {
-        let set = headers.set(ID, id.as_str());
-        set.map_err(|error| Unsent::Error(error.into()))?;
-        let size = encode::header_length(&headers) + payload.len();
+        let message = Publication {
+            id: Some(id),
+            ..Publication::new(subject.as_str(), headers, payload)
+        };
+        let size = message.size();
         let max = self.link.server.max_payload;
         if size > max {
             return Err(Unsent::Error(PublishError::TooLarge { size, max }));
         }
         let expected = self.link.replies.expect(subject.as_str());
         let inbox = expected.inbox();
-        let written = self.link.out.user(size + subject.as_str().len(), |to| {
-            encode::publish(to, subject.as_str(), Some(&inbox), &headers, payload);
-        });
-        match written {
+        match self.link.publish(&message, Some(&inbox)) {
             Ok(()) => {
                 count(&self.client.core.counters.messages_out, 1);
                 Ok(Storing {

@@ -3,11 +3,11 @@
 use super::backlog::Held;
 #[cfg(feature = "spool")]
 use super::link::Expected;
-use super::link::{Answer, Lane, Link, Refusal, RoundTripError};
+use super::link::{Answer, Inbox, Lane, Link, Refusal, RoundTripError};
 use super::statistics::count;
 use super::{Client, FlushError, PublishError};
 use crate::envelope::{ID, sealed};
-use crate::wire::encode;
+use crate::wire::encode::Publication;
 use crate::{Delivery, Headers, MessageId, Offline, Subject, Topic};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -142,7 +142,9 @@ impl Client {
         }
     }
 
-    /// Publishes without waiting: the message is on its way when this returns, no more.
+    /// Publishes without waiting: the message is on its way when this returns, no more. A payload of
+    /// 512 bytes or more is not copied: it, and the buffer that it is a slice of, stays until it is
+    /// written.
     ///
     /// # Errors
     /// [`PublishError`] when it was not taken. A refusal by the server comes later, by
@@ -206,12 +208,10 @@ impl Client {
     /// Hands a message to the present connection; returns that.
     pub(crate) fn send(
         &self,
-        subject: &str,
-        headers: &Headers,
-        payload: &Bytes,
-        reply: impl FnMut(&Arc<Link>) -> Option<String>,
+        message: &Publication<'_>,
+        reply: impl FnMut(&Arc<Link>) -> Option<Inbox>,
     ) -> Result<Arc<Link>, PublishError> {
-        let sent = self.try_send(subject, headers, payload, reply);
+        let sent = self.try_send(message, reply);
         match &sent {
             Ok(_) => count(&self.core.counters.messages_out, 1),
             Err(_) => count(&self.core.counters.rejected, 1),
@@ -235,17 +235,15 @@ impl Client {
         headers: &Headers,
         payload: &Bytes,
     ) -> Result<Expected, PublishError> {
-        let size = encode::header_length(headers) + payload.len();
+        let message = Publication::new(subject, headers, payload);
+        let size = message.size();
         let max = link.server.max_payload;
         if size > max {
             return Err(PublishError::TooLarge { size, max });
         }
         let expected = link.replies.expect(subject);
         let reply = expected.inbox();
-        let written = link.out.user(size + subject.len(), |to| {
-            encode::publish(to, subject, Some(&reply), headers, payload);
-        });
-        match written {
+        match link.publish(&message, Some(&reply)) {
             Ok(()) => {
                 count(&self.core.counters.messages_out, 1);
                 Ok(expected)
@@ -259,12 +257,10 @@ impl Client {
 
     fn try_send(
         &self,
-        subject: &str,
-        headers: &Headers,
-        payload: &Bytes,
-        mut reply: impl FnMut(&Arc<Link>) -> Option<String>,
+        message: &Publication<'_>,
+        mut reply: impl FnMut(&Arc<Link>) -> Option<Inbox>,
     ) -> Result<Arc<Link>, PublishError> {
-        let size = encode::header_length(headers) + payload.len();
+        let size = message.size();
         loop {
             let link = self.core.topology.current();
             let link = link.ok_or(PublishError::Disconnected)?;
@@ -275,10 +271,7 @@ impl Client {
                 });
             }
             let reply = reply(&link);
-            let written = link.out.user(size + subject.len(), |to| {
-                encode::publish(to, subject, reply.as_deref(), headers, payload);
-            });
-            return match written {
+            return match link.publish(message, reply.as_deref()) {
                 Ok(()) => Ok(link),
                 Err(Refusal::Moved) => continue,
                 Err(Refusal::Full { pending, capacity }) => {
@@ -305,7 +298,7 @@ impl<T: Topic> Outgoing<'_, T> {
     /// # Errors
     /// [`PublishError`].
     pub fn queue(mut self) -> Result<Queued, PublishError> {
-        self.seal()?;
+        self.seal();
         if matches!(T::OFFLINE, Offline::DropOldest) {
             let id = self.id.clone();
             self.client.core.send_or_keep(Held {
@@ -316,9 +309,7 @@ impl<T: Topic> Outgoing<'_, T> {
             })?;
             return Ok(Queued { id });
         }
-        let (subject, headers) = (self.subject.as_str(), &self.headers);
-        self.client
-            .send(subject, headers, &self.payload, |_| None)?;
+        self.client.send(&self.publication(), |_| None)?;
         Ok(Queued { id: self.id })
     }
 
@@ -327,11 +318,11 @@ impl<T: Topic> Outgoing<'_, T> {
     /// # Errors
     /// [`PublishError`].
     pub async fn flush(mut self) -> Result<Flushed, PublishError> {
-        self.seal()?;
-        let (subject, headers) = (self.subject.as_str(), &self.headers);
+        self.seal();
+        let subject = self.subject.as_str();
         // The place is made before the message is sent, so that no denial can come too early.
         let mut watched = None;
-        let sent = self.client.send(subject, headers, &self.payload, |link| {
+        let sent = self.client.send(&self.publication(), |link| {
             watched = Some(link.replies.expect(subject));
             None
         })?;
@@ -384,7 +375,7 @@ impl<T> Outgoing<'_, T> {
 
     /// Stores whatever it is.
     pub(crate) async fn store_bytes(mut self) -> Result<Stored, PublishError> {
-        self.seal()?;
+        self.seal();
         let deadline = Instant::now() + self.within;
         loop {
             let attempt = self.store_once(deadline).await;
@@ -407,20 +398,29 @@ impl<T> Outgoing<'_, T> {
     async fn store_once(&self, deadline: Instant) -> Result<Stored, PublishError> {
         let mut expected = None;
         let subject = self.subject.as_str();
-        self.client
-            .send(subject, &self.headers, &self.payload, |link| {
-                let place = link.replies.expect(subject);
-                let inbox = place.inbox();
-                expected = Some(place);
-                Some(inbox)
-            })?;
+        self.client.send(&self.publication(), |link| {
+            let place = link.replies.expect(subject);
+            let inbox = place.inbox();
+            expected = Some(place);
+            Some(inbox)
+        })?;
         let mut expected = expected.expect("a message is sent with the reply made for it");
         let answer = tokio::time::timeout_at(deadline, expected.answer()).await;
         Stored::read(answer.ok().flatten(), subject, &self.id)
     }
 
-    fn seal(&mut self) -> Result<(), PublishError> {
-        Ok(self.headers.set(ID, self.id.as_str())?)
+    /// Lets the message have its own id, and no other.
+    fn seal(&mut self) {
+        self.headers.remove(ID);
+    }
+
+    fn publication(&self) -> Publication<'_> {
+        Publication {
+            subject: self.subject.as_str(),
+            headers: &self.headers,
+            id: Some(&self.id),
+            payload: &self.payload,
+        }
     }
 
     fn unconfirmed(&self) -> PublishError {

@@ -5,7 +5,8 @@ use super::{Client, Fault, PublishError, RequestError};
 use crate::codec::Codec;
 use crate::envelope::{FAULT, FAULT_CODE, ID, sealed};
 use crate::wire::Delivery;
-use crate::{Call, Headers};
+use crate::wire::encode::Publication;
+use crate::{Call, Headers, MessageId};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -21,10 +22,13 @@ impl Client {
         payload: &C::Payload,
         within: Duration,
     ) -> Result<C::Reply, RequestError> {
-        let (headers, payload) = self.question::<C>(payload)?;
-        let answer = self
-            .ask(topic.subject().as_str(), &headers, &payload, within)
-            .await?;
+        let (headers, payload, id) = self.question::<C>(payload)?;
+        let subject = topic.subject();
+        let message = Publication {
+            id: Some(&id),
+            ..Publication::new(subject.as_str(), &headers, &payload)
+        };
+        let answer = self.answer(&message, within).await?;
         read::<C>(&answer)
     }
 
@@ -32,10 +36,11 @@ impl Client {
     pub(super) fn question<C: Call>(
         &self,
         payload: &C::Payload,
-    ) -> Result<(Headers, Bytes), PublishError> {
+    ) -> Result<(Headers, Bytes, MessageId), PublishError> {
         let (mut headers, payload) = sealed::<C::Codec, _, PublishError>(C::SCHEMA, payload)?;
-        headers.set(ID, self.core.ids.next().as_str())?;
-        Ok((headers, payload))
+        // A codec may write headers; this one is not its.
+        headers.remove(ID);
+        Ok((headers, payload, self.core.ids.next()))
     }
 
     /// Asks in bytes, and leaves the answer to be awaited.
@@ -45,9 +50,13 @@ impl Client {
         headers: &Headers,
         payload: &Bytes,
     ) -> Result<Expected, PublishError> {
+        self.begin_with(&Publication::new(subject, headers, payload))
+    }
+
+    fn begin_with(&self, message: &Publication<'_>) -> Result<Expected, PublishError> {
         let mut expected = None;
-        self.send(subject, headers, payload, |link| {
-            let place = link.replies.expect(subject);
+        self.send(message, |link| {
+            let place = link.replies.expect(message.subject);
             let inbox = place.inbox();
             expected = Some(place);
             Some(inbox)
@@ -63,7 +72,17 @@ impl Client {
         payload: &Bytes,
         within: Duration,
     ) -> Result<Delivery, RequestError> {
-        let mut expected = self.begin(subject, headers, payload)?;
+        self.answer(&Publication::new(subject, headers, payload), within)
+            .await
+    }
+
+    async fn answer(
+        &self,
+        message: &Publication<'_>,
+        within: Duration,
+    ) -> Result<Delivery, RequestError> {
+        let subject = message.subject;
+        let mut expected = self.begin_with(message)?;
         match tokio::time::timeout(within, expected.answer()).await {
             Ok(Some(Answer::Message(answer))) if answer.status == Some(503) => {
                 Err(RequestError::NoResponders {

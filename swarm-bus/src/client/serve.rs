@@ -8,7 +8,7 @@ use super::subscriptions::{Incoming, Purpose};
 use super::{Client, Fault, Message, PublishError, ReceiveError, SubscribeError};
 use crate::envelope::{FAULT, FAULT_CODE, sealed};
 use crate::topic::Filter;
-use crate::wire::encode;
+use crate::wire::encode::Publication;
 use crate::{Call, Headers, Token};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
@@ -276,7 +276,8 @@ impl<C: Call> Responder<C> {
             return Ok(());
         };
         let link = owed.link();
-        let size = encode::header_length(headers) + payload.len();
+        let message = Publication::new(reply, headers, payload);
+        let size = message.size();
         if size > link.server.max_payload {
             count(&self.client.core.counters.rejected, 1);
             return Err(PublishError::TooLarge {
@@ -284,9 +285,10 @@ impl<C: Call> Responder<C> {
                 max: link.server.max_payload,
             });
         }
-        let sent = link.out.answer(size + reply.len(), |to| {
-            encode::publish(to, reply, None, headers, payload);
-        });
+        let sent = link
+            .out
+            .answer(message.length(), |to| message.write(to, None))
+            .map(drop);
         let counters = &self.client.core.counters;
         count(
             match sent {

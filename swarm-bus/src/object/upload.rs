@@ -246,7 +246,7 @@ impl<'u, 'a> Sending<'u, 'a> {
             let mut headers = Headers::new();
             headers.set(MARK, &mark.to_string())?;
             let id = MessageId::parse(&format!("{}-{}", self.upload.id, mark.chunks))?;
-            match link.store(&self.subject, headers, payload, &id) {
+            match link.store(&self.subject, &headers, payload, &id) {
                 Ok(storing) => self.pending[at].storing = Some(storing),
                 Err(Unsent::Over) => {
                     self.link = None;

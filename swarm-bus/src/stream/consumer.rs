@@ -6,6 +6,7 @@ use crate::client::{
     wall_clock,
 };
 use crate::wire::Delivery;
+use crate::wire::encode::Publication;
 use crate::{Headers, Token, Topic};
 use bytes::Bytes;
 use serde_json::json;
@@ -177,7 +178,9 @@ impl<T: Topic> Consumer<T> {
                 return Err(PublishError::Disconnected.into());
             }
             let mut answers = None;
-            let sent = self.client.send(&subject, &Headers::new(), &body, |link| {
+            let headers = Headers::new();
+            let message = Publication::new(&subject, &headers, &body);
+            let sent = self.client.send(&message, |link| {
                 // Some more for the words that come between and at the end.
                 let place = ExpectedMany::new(link, &subject, self.batch + 8, usize::MAX);
                 let inbox = place.inbox();
@@ -388,9 +391,9 @@ impl<T: Topic> Delivered<T> {
     }
 
     fn say(&self, word: Bytes) -> Result<(), PublishError> {
-        self.client
-            .send(&self.reply, &Headers::new(), &word, |_| None)
-            .map(drop)
+        let headers = Headers::new();
+        let message = Publication::new(&self.reply, &headers, &word);
+        self.client.send(&message, |_| None).map(drop)
     }
 }
 

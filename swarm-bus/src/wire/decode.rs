@@ -129,8 +129,13 @@ impl Decoder {
     fn message_head(&self, rest: &[u8], with_headers: bool) -> Result<Head, ProtocolError> {
         const BAD: ProtocolError = ProtocolError::Malformed("MSG");
         let text = std::str::from_utf8(rest).map_err(|_| BAD)?;
-        let fields: Vec<&str> = text.split_ascii_whitespace().take(6).collect();
-        let (subject, sid, reply, header_length, total) = match (with_headers, fields.as_slice()) {
+        let mut fields = [""; 6];
+        let mut count = 0;
+        for (place, field) in fields.iter_mut().zip(text.split_ascii_whitespace()) {
+            *place = field;
+            count += 1;
+        }
+        let (subject, sid, reply, header_length, total) = match (with_headers, &fields[..count]) {
             (false, [subject, sid, total]) => (subject, sid, None, "0", total),
             (false, [subject, sid, reply, total]) => (subject, sid, Some(reply), "0", total),
             (true, [subject, sid, headers, total]) => (subject, sid, None, *headers, total),
@@ -304,8 +309,11 @@ mod tests {
         ) {
             let mut headers = Headers::new();
             headers.append("X", &value).unwrap();
-            let mut to = BytesMut::new();
-            crate::wire::encode::publish(&mut to, "a.b", Some("r"), &headers, &payload);
+            let payload = Bytes::from(payload);
+            let mut to = crate::wire::Batch::default();
+            crate::wire::encode::Publication::new("a.b", &headers, &payload).write(&mut to, Some("r"));
+            let length = to.remaining();
+            let to = to.copy_to_bytes(length);
             // A server passes HPUB on as HMSG with the subscription's number.
             let text = [b"HMSG a.b 9 r".as_slice(), &to[b"HPUB a.b r".len()..]].concat();
             let ops = all([text]).unwrap();

@@ -2,12 +2,16 @@
 //!
 //! <https://docs.nats.io/reference/reference-protocols/nats-protocol>
 
+mod batch;
 mod complaint;
 mod decode;
 pub(crate) mod encode;
 mod info;
 mod line;
 
+pub(crate) use batch::Batch;
+#[cfg(feature = "client")]
+pub(crate) use batch::Batches;
 pub(crate) use complaint::Complaint;
 #[cfg(feature = "client")]
 pub use decode::ProtocolError;

@@ -76,7 +76,7 @@ async fn attempt(server: &ServerAddr, options: &Options) -> Result<Dialed, LinkE
         }
     };
 
-    let mut hello = BytesMut::new();
+    let mut hello = Vec::new();
     encode::connect(&mut hello, &Connect::new(&options.name));
     hello.extend_from_slice(encode::PING);
     let sent = async {

@@ -4,30 +4,40 @@ mod dial;
 mod outbound;
 mod pump;
 mod replies;
+mod writer;
 
 pub(super) use dial::dial;
 pub(super) use outbound::{Lane, Outbound, Refusal};
 pub(crate) use replies::Replies;
-pub(crate) use replies::{Answer, Expected, ExpectedMany};
+pub(crate) use replies::{Answer, Expected, ExpectedMany, Inbox};
 
 use super::statistics::{Counters, count};
 use super::subscriptions::Registration;
 use super::{Denied, LinkError, Operation, ServerInfo};
 use crate::Token;
-use crate::wire::{Complaint, Delivery, encode};
+use crate::wire::encode::{self, Publication};
+use crate::wire::{Complaint, Delivery};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
+use writer::Writer;
 
 /// The subscription number of the inbox; others begin after it.
 const INBOX: u64 = 1;
+
+/// How many answers are awaited at most when a message is written by who sends it: where there are
+/// more, messages go together, which takes less of everybody's time.
+const FEW: usize = 4;
+/// How many bytes such a message has at most, so that a sender is not held up.
+const AT_ONCE: usize = 16 << 10;
 
 pub(crate) struct Link {
     pub(crate) id: u64,
     pub(super) server: Arc<ServerInfo>,
     pub(super) out: Outbound,
+    writer: Writer,
     pub(crate) replies: Replies,
     routes: Mutex<HashMap<u64, Arc<Registration>>>,
     /// What the server objected to last, which explains the end that often follows.
@@ -53,6 +63,7 @@ impl Link {
             id,
             server: Arc::new(server),
             out: Outbound::new(outbound_bytes),
+            writer: Writer::default(),
             replies: Replies::new(node, token),
             routes: Mutex::default(),
             complaint: Mutex::default(),
@@ -66,6 +77,23 @@ impl Link {
         link.out
             .control(|to| encode::subscribe(to, INBOX, &inbox, None));
         link
+    }
+
+    /// Hands on what a user publishes.
+    pub(super) fn publish(
+        &self,
+        message: &Publication<'_>,
+        reply: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let wake = self
+            .out
+            .user(message.length(), |to| message.write(to, reply))?;
+        let awaited = reply.is_some() && message.length() <= AT_ONCE;
+        if awaited && wake.waker().is_some() && self.replies.count() <= FEW {
+            self.writer
+                .write_now(wake, &self.out, &self.counters.bytes_out);
+        }
+        Ok(())
     }
 
     /// Asks for a subscription's messages.

@@ -1,16 +1,16 @@
 //! What waits to be sent.
 //!
-//! Two lanes lead to one buffer. The connection's own operations go straight there. What users
+//! Two lanes lead to one queue. The connection's own operations go straight there. What users
 //! publish does too, except while the connection replaces another: then it is held until the
 //! server has everything that was published before, so that the order stays.
 
 use super::lock;
-use bytes::{BufMut, BytesMut};
+use crate::wire::{Batch, Batches, encode};
+use bytes::Buf;
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use tokio::sync::{Notify, oneshot};
-
-use crate::wire::encode;
+use std::sync::{Mutex, MutexGuard};
+use std::task::Waker;
+use tokio::sync::oneshot;
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +34,16 @@ pub(crate) enum Refusal {
 
 pub(crate) struct Outbound {
     state: Mutex<State>,
-    wake: Notify,
     capacity: usize,
 }
 
 struct State {
-    ready: BytesMut,
+    ready: Batches,
     held: Option<Held>,
     /// How many bytes the writer took and has not written yet.
     writing: usize,
+    /// The writer, if it waits to be woken; else it looks here again by itself.
+    waits: Option<Waker>,
     pongs: VecDeque<Option<oneshot::Sender<()>>>,
     retired: bool,
     closing: bool,
@@ -51,13 +52,13 @@ struct State {
 
 #[derive(Default)]
 struct Held {
-    bytes: BytesMut,
+    batches: Batches,
     pongs: Vec<oneshot::Sender<()>>,
 }
 
 /// What the writer is to do next.
 pub(super) enum Work {
-    Write(BytesMut),
+    Write(Batch),
     Wait,
     Finish,
 }
@@ -66,26 +67,25 @@ impl Outbound {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                ready: BytesMut::new(),
+                ready: Batches::default(),
                 held: None,
                 writing: 0,
+                waits: None,
                 pongs: VecDeque::new(),
                 retired: false,
                 closing: false,
                 closed: false,
             }),
-            wake: Notify::new(),
             capacity,
         }
     }
 
     /// Sends an operation of the connection itself. There are few, and they are small.
-    pub(crate) fn control(&self, write: impl FnOnce(&mut BytesMut)) {
+    pub(crate) fn control(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = lock(&self.state);
         if !state.closed {
-            write(&mut state.ready);
-            drop(state);
-            self.wake.notify_one();
+            state.ready.write(|to| to.text(write));
+            unlock_and_wake(state);
         }
     }
 
@@ -93,8 +93,8 @@ impl Outbound {
     pub(crate) fn user(
         &self,
         size: usize,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), Refusal> {
+        write: impl FnOnce(&mut Batch),
+    ) -> Result<Wake, Refusal> {
         let mut state = lock(&self.state);
         state.check_open()?;
         let pending = state.pending();
@@ -105,12 +105,10 @@ impl Outbound {
             });
         }
         match &mut state.held {
-            Some(held) => write(&mut held.bytes),
-            None => write(&mut state.ready),
+            Some(held) => held.batches.write(write),
+            None => state.ready.write(write),
         }
-        drop(state);
-        self.wake.notify_one();
-        Ok(())
+        Ok(state.wake())
     }
 
     /// Sends an answer to what came by this connection, which only this one may answer: it passes
@@ -118,8 +116,8 @@ impl Outbound {
     pub(crate) fn answer(
         &self,
         size: usize,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), Refusal> {
+        write: impl FnOnce(&mut Batch),
+    ) -> Result<Wake, Refusal> {
         let mut state = lock(&self.state);
         if state.closed || state.closing {
             return Err(Refusal::Closed);
@@ -131,10 +129,8 @@ impl Outbound {
                 capacity: self.capacity,
             });
         }
-        write(&mut state.ready);
-        drop(state);
-        self.wake.notify_one();
-        Ok(())
+        state.ready.write(write);
+        Ok(state.wake())
     }
 
     /// Sends a `PING`. What is returned resolves when its `PONG` is there: the server has handled
@@ -149,16 +145,15 @@ impl Outbound {
         }
         match &mut state.held {
             Some(held) if lane == Lane::User => {
-                held.bytes.put_slice(encode::PING);
+                held.batches.write(ping);
                 held.pongs.push(pong);
             }
             _ => {
-                state.ready.put_slice(encode::PING);
+                state.ready.write(ping);
                 state.pongs.push_back(Some(pong));
             }
         }
-        drop(state);
-        self.wake.notify_one();
+        unlock_and_wake(state);
         Ok(answered)
     }
 
@@ -166,10 +161,9 @@ impl Outbound {
     pub(super) fn probe(&self) {
         let mut state = lock(&self.state);
         if !state.closed {
-            state.ready.put_slice(encode::PING);
+            state.ready.write(ping);
             state.pongs.push_back(None);
-            drop(state);
-            self.wake.notify_one();
+            unlock_and_wake(state);
         }
     }
 
@@ -196,11 +190,10 @@ impl Outbound {
     pub(crate) fn release(&self) {
         let mut state = lock(&self.state);
         if let Some(held) = state.held.take() {
-            state.ready.extend_from_slice(&held.bytes);
+            state.ready.append(held.batches);
             state.pongs.extend(held.pongs.into_iter().map(Some));
         }
-        drop(state);
-        self.wake.notify_one();
+        unlock_and_wake(state);
     }
 
     /// From now on tells users to move to another connection.
@@ -210,54 +203,81 @@ impl Outbound {
 
     /// Ends the connection in order, after what waits is written.
     pub(crate) fn finish(&self) {
-        lock(&self.state).closing = true;
-        self.wake.notify_one();
+        let mut state = lock(&self.state);
+        state.closing = true;
+        unlock_and_wake(state);
     }
 
     /// Drops everything; those who wait are told.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.ready = BytesMut::new();
+        state.ready = Batches::default();
         state.held = None;
         state.writing = 0;
         state.pongs.clear();
-        drop(state);
-        self.wake.notify_one();
+        unlock_and_wake(state);
     }
 
     pub(crate) fn pending(&self) -> usize {
         lock(&self.state).pending()
     }
 
-    /// Takes what is ready. `last` is the buffer that was written before, to be used again.
-    pub(super) fn take(&self, mut last: BytesMut) -> Work {
+    /// Takes what comes first. `last` is what was taken before and is written; `writer` is woken when
+    /// there is something again.
+    pub(super) fn take(&self, last: Option<Batch>, writer: &Waker) -> Work {
         let mut state = lock(&self.state);
-        state.writing = 0;
-        if state.ready.is_empty() {
-            return match state.closing || state.closed {
-                true => Work::Finish,
-                false => Work::Wait,
-            };
+        if let Some(last) = last {
+            state.writing = 0;
+            state.ready.reuse(last);
         }
-        // One large burst should not hold its memory for the life of the connection.
-        if last.capacity() > 1 << 20 {
-            last = BytesMut::new();
+        if let Some(batch) = state.ready.take() {
+            state.writing = batch.remaining();
+            return Work::Write(batch);
         }
-        last.clear();
-        let ready = std::mem::replace(&mut state.ready, last);
-        state.writing = ready.len();
-        Work::Write(ready)
+        if state.closing || state.closed {
+            return Work::Finish;
+        }
+        match &mut state.waits {
+            Some(waits) => waits.clone_from(writer),
+            none => *none = Some(writer.clone()),
+        }
+        Work::Wait
+    }
+}
+
+/// Wakes the writer when it is dropped, if the writer waits: most often it is at work when another
+/// message comes.
+#[derive(Debug)]
+pub(crate) struct Wake(Option<Waker>);
+
+impl Wake {
+    pub(super) fn waker(&self) -> Option<&Waker> {
+        self.0.as_ref()
     }
 
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+    /// Lets the writer sleep, whose work is done.
+    pub(super) fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            writer.wake();
+        }
     }
 }
 
 impl State {
+    /// To be dropped after the lock on the state.
+    fn wake(&mut self) -> Wake {
+        Wake(self.waits.take())
+    }
+
     fn pending(&self) -> usize {
-        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
+        let held = self.held.as_ref().map_or(0, |held| held.batches.len());
         self.ready.len() + held + self.writing
     }
 
@@ -272,17 +292,30 @@ impl State {
     }
 }
 
+fn unlock_and_wake(mut state: MutexGuard<'_, State>) {
+    let wake = state.wake();
+    drop(state);
+    drop(wake);
+}
+
+fn ping(to: &mut Batch) {
+    to.text(|to| to.extend_from_slice(encode::PING));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn put(text: &'static str) -> impl FnOnce(&mut BytesMut) {
-        move |to| to.put_slice(text.as_bytes())
+    fn put(text: &'static str) -> impl FnOnce(&mut Batch) {
+        move |to| to.text(|to| to.extend_from_slice(text.as_bytes()))
     }
 
     fn taken(out: &Outbound) -> String {
-        match out.take(BytesMut::new()) {
-            Work::Write(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        match out.take(None, Waker::noop()) {
+            Work::Write(mut batch) => {
+                let length = batch.remaining();
+                String::from_utf8(batch.copy_to_bytes(length).to_vec()).unwrap()
+            }
             Work::Wait => String::new(),
             Work::Finish => panic!("closed"),
         }
@@ -313,10 +346,17 @@ mod tests {
             pending: 8,
             capacity: 10,
         };
-        assert_eq!(out.user(3, put("abc")), Err(full));
+        assert_eq!(out.user(3, put("abc")).unwrap_err(), full);
         assert_eq!(taken(&out), "12345678");
-        assert_eq!(out.user(3, put("abc")), Err(full), "still being written");
-        assert!(matches!(out.take(BytesMut::new()), Work::Wait));
+        assert_eq!(
+            out.user(3, put("abc")).unwrap_err(),
+            full,
+            "still being written"
+        );
+        assert!(matches!(
+            out.take(Some(Batch::default()), Waker::noop()),
+            Work::Wait
+        ));
         out.user(3, put("abc")).unwrap();
     }
 
@@ -331,10 +371,10 @@ mod tests {
     fn a_retired_connection_takes_answers_but_nothing_new() {
         let out = Outbound::new(100);
         out.retire();
-        assert_eq!(out.user(1, put("x")), Err(Refusal::Moved));
+        assert_eq!(out.user(1, put("x")).unwrap_err(), Refusal::Moved);
         out.answer(1, put("y")).unwrap();
         out.finish();
         assert_eq!(taken(&out), "y");
-        assert!(matches!(out.take(BytesMut::new()), Work::Finish));
+        assert!(matches!(out.take(None, Waker::noop()), Work::Finish));
     }
 }

@@ -1,15 +1,15 @@
 //! Moves bytes: reads, writes and listens for silence, until one of them ends.
 
 use super::Link;
-use super::outbound::Work;
 use crate::client::statistics::count;
 use crate::client::{LinkError, Options};
 use crate::wire::{Decoder, ServerOp, encode};
 use bytes::{BufMut, BytesMut};
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
 /// How many bytes are read at once.
@@ -17,7 +17,7 @@ const READ_CHUNK: usize = 64 << 10;
 
 impl Link {
     /// Runs the connection to its end. `received` is what came after the greeting.
-    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         self: Arc<Self>,
         stream: S,
         received: BytesMut,
@@ -25,10 +25,11 @@ impl Link {
         options: Arc<Options>,
     ) {
         let (reader, writer) = tokio::io::split(stream);
+        let _line = self.writer.begin(writer);
         let heard = Heard::new();
         let error = tokio::select! {
             error = self.read(reader, received, decoder, &heard) => error,
-            error = self.write(writer) => error,
+            error = self.write() => error,
             error = self.listen(&heard, &options) => error,
         };
         self.end(error);
@@ -86,27 +87,12 @@ impl Link {
         Ok(())
     }
 
-    async fn write(&self, mut to: impl AsyncWrite + Unpin) -> LinkError {
-        let mut last = BytesMut::new();
-        loop {
-            match self.out.take(std::mem::take(&mut last)) {
-                Work::Write(bytes) => {
-                    let written = async {
-                        to.write_all(&bytes).await?;
-                        to.flush().await
-                    };
-                    if let Err(source) = written.await {
-                        return self.broken(source);
-                    }
-                    count(&self.counters.bytes_out, bytes.len());
-                    last = bytes;
-                }
-                Work::Wait => self.out.woken().await,
-                Work::Finish => {
-                    let _ = to.shutdown().await;
-                    return LinkError::Closed;
-                }
-            }
+    async fn write(&self) -> LinkError {
+        let written = &self.counters.bytes_out;
+        let end = poll_fn(|context| self.writer.poll_write(context, &self.out, written));
+        match end.await {
+            Ok(()) => LinkError::Closed,
+            Err(source) => self.broken(source),
         }
     }
 

@@ -2,9 +2,13 @@
 //! several to one request by a subscription of their own.
 
 use super::{Link, lock};
+use crate::client::id::push_hex;
 use crate::wire::{Delivery, encode};
 use crate::{Pattern, Token};
+use arrayvec::ArrayString;
+use smol_str::SmolStr;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -22,6 +26,9 @@ pub(crate) enum Answer {
     Denied,
 }
 
+/// A subject to answer to: the longest token, and what this crate adds.
+pub(crate) type Inbox = ArrayString<192>;
+
 #[derive(Clone)]
 pub(crate) struct Replies(Arc<Inner>);
 
@@ -34,12 +41,33 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     closed: bool,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
+}
+
+/// Hashes numbers that count up: nobody outside chooses them.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplication; the table looks at the upper bits, too.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct Entry {
     /// Where the request was published, by which the server names it when it denies it.
-    subject: String,
+    subject: SmolStr,
     to: To,
 }
 
@@ -113,12 +141,13 @@ impl Replies {
     fn place_as(&self, number: u64, subject: &str, to: To) -> Place {
         let mut waiting = lock(&self.0.waiting);
         if !waiting.closed {
-            let subject = subject.to_owned();
+            let subject = SmolStr::new(subject);
             waiting.entries.insert(number, Entry { subject, to });
         }
         Place {
             replies: self.clone(),
             number,
+            is_left: false,
         }
     }
 
@@ -188,17 +217,25 @@ impl Replies {
 struct Place {
     replies: Replies,
     number: u64,
+    /// Whether it is known to be given back.
+    is_left: bool,
 }
 
 impl Place {
-    fn inbox(&self) -> String {
-        format!("{}{:x}", self.replies.0.prefix, self.number)
+    fn inbox(&self, kind: &str) -> Inbox {
+        let mut inbox = Inbox::new();
+        inbox.push_str(&self.replies.0.prefix);
+        inbox.push_str(kind);
+        push_hex(&mut inbox, self.number);
+        inbox
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.replies.0.waiting).entries.remove(&self.number);
+        if !self.is_left {
+            lock(&self.replies.0.waiting).entries.remove(&self.number);
+        }
     }
 }
 
@@ -210,13 +247,16 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Where the answer is to be sent.
-    pub(crate) fn inbox(&self) -> String {
-        self.place.inbox()
+    pub(crate) fn inbox(&self) -> Inbox {
+        self.place.inbox("")
     }
 
     /// Waits for the answer; `None` when the connection ends before.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        (&mut self.from).await.ok()
+        let answer = (&mut self.from).await.ok();
+        // Who sent it, or dropped the sender, took it out of the table before.
+        self.place.is_left = true;
+        answer
     }
 
     /// Says whether the server denied the request so far.
@@ -261,9 +301,9 @@ impl ExpectedMany {
     }
 
     /// Where the answers are to be sent.
-    pub(crate) fn inbox(&self) -> String {
+    pub(crate) fn inbox(&self) -> Inbox {
         // A token more than the inbox of single answers takes.
-        format!("{}many.{:x}", self.link.replies.0.prefix, self.place.number)
+        self.place.inbox("many.")
     }
 
     /// Waits for the next answer; `None` when the connection ends before.
@@ -306,10 +346,10 @@ mod tests {
     use super::*;
     use crate::Headers;
 
-    fn answer_to(inbox: String) -> Delivery {
+    fn answer_to(inbox: &str) -> Delivery {
         Delivery {
             sid: 1,
-            subject: inbox,
+            subject: inbox.to_owned(),
             reply: None,
             status: None,
             description: String::new(),
@@ -326,9 +366,9 @@ mod tests {
         assert!(!replies.is_empty());
         drop(expected);
         assert!(replies.is_empty());
-        replies.deliver(answer_to(inbox));
-        replies.deliver(answer_to("_INBOX_n.t.zz".into()));
-        replies.deliver(answer_to("elsewhere".into()));
+        replies.deliver(answer_to(&inbox));
+        replies.deliver(answer_to("_INBOX_n.t.zz"));
+        replies.deliver(answer_to("elsewhere"));
     }
 
     #[tokio::test]
@@ -338,7 +378,7 @@ mod tests {
         let mut other = replies.expect("a.c");
         replies.deny("a.b");
         assert!(matches!(denied.answer().await, Some(Answer::Denied)));
-        replies.deliver(answer_to(other.inbox()));
+        replies.deliver(answer_to(&other.inbox()));
         assert!(matches!(other.answer().await, Some(Answer::Message(_))));
     }
 
