@@ -92,6 +92,7 @@
 //! # }
 //! ```
 
+mod clock;
 mod cursor;
 mod drain;
 mod error;
@@ -118,6 +119,7 @@ mod statistics;
 mod window;
 mod writer;
 
+pub use clock::Clock;
 pub use drain::Drain;
 pub use error::{DrainError, OpenError, PutError};
 pub use handle::{Spool, Spooled, Submitted};
@@ -127,21 +129,12 @@ pub use options::{DrainOptions, Order, Unsettled};
 pub use recovery::{Damage, Recovery};
 pub use statistics::Statistics;
 
-use crate::client::wall_clock;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Locks what no panic leaves half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the time by the wall clock, in milliseconds since 1970.
-fn now_millis() -> u64 {
-    let since = wall_clock().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Returns the time by a clock that only goes forward.
