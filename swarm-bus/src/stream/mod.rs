@@ -4,6 +4,7 @@
 //! [`Client::ensure_stream`](crate::client::Client::ensure_stream) makes it so.
 
 mod config;
+mod taken;
 mod version;
 
 #[cfg(feature = "client")]
@@ -30,6 +31,7 @@ mod read;
 mod stored;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
+pub use taken::{Taken, Taking};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]
