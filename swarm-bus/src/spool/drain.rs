@@ -344,6 +344,7 @@ impl Pump {
                 Ok(last) => judge(&last, |id| parse_message_id(&prefix, id)),
                 Err(Unanswered::Now) => Found::AskAgain,
                 Err(Unanswered::Ever) => Found::Unknowable,
+                Err(Unanswered::Silent) => Found::Silence,
             };
             Event::Last {
                 subject,
@@ -428,6 +429,9 @@ impl Pump {
     }
 
     fn found(&mut self, subject: &Subject, time: u64, mut found: Found) {
+        if found == Found::Silence {
+            found = self.window.weigh_silence(subject.as_str());
+        }
         if found == Found::Unknowable {
             let waited = self
                 .shared

@@ -49,8 +49,9 @@
 //!    order, so if that one is of this spool, the stream has all up to its number, and none beyond.
 //!    (Where the order can be broken, this can be wrong: one more reason for [`Order::Strict`].)
 //!    If there is none, it has none that still matters.
-//! 3. Where it cannot be asked, or the last message is somebody else's: what was put within three
-//!    quarters of the window, by the wall clock, is sent again as in 1. Everything else is held
+//! 3. Where it cannot be asked (this user may not, or three questions in a row stay without an
+//!    answer), or the last message is somebody else's: what was put within three quarters of the
+//!    window, by the wall clock, is sent again as in 1. Everything else is held
 //!    ([`Unsettled::Hold`], [`Statistics::held`]), until it can be known or grows too old; or sent,
 //!    if that is preferred.
 //!
