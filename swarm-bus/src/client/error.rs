@@ -182,7 +182,7 @@ pub enum PublishError {
         description: String,
     },
     /// No confirmation came: the message may have arrived, or not. Sent again with the same id, a
-    /// stream keeps it once.
+    /// stream keeps it once. Every other error of a publication means that no stream has it.
     #[error("no confirmation within the time")]
     Unconfirmed {
         /// The id to send it again with.

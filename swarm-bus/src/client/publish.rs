@@ -7,6 +7,7 @@ use super::link::{Answer, Inbox, Lane, Link, Refusal, RoundTripError};
 use super::statistics::count;
 use super::{Client, FlushError, PublishError};
 use crate::envelope::{ID, sealed};
+use crate::stream::WRONG_SEQUENCE;
 use crate::wire::encode::Publication;
 use crate::{Delivery, Headers, MessageId, Offline, Subject, Topic};
 use bytes::Bytes;
@@ -377,8 +378,10 @@ impl<T> Outgoing<'_, T> {
     pub(crate) async fn store_bytes(mut self) -> Result<Stored, PublishError> {
         self.seal();
         let deadline = Instant::now() + self.within;
+        let mut maybe_stored = false;
         loop {
             let attempt = self.store_once(deadline).await;
+            maybe_stored |= matches!(attempt, Err(PublishError::Unconfirmed { .. }));
             let again = match &attempt {
                 // Not there yet, or just gone: a server that starts needs a moment for its streams.
                 Err(
@@ -389,9 +392,25 @@ impl<T> Outgoing<'_, T> {
                 _ => false,
             };
             if !again {
-                return attempt;
+                return match attempt {
+                    Err(error) if maybe_stored => Err(self.judge(error)),
+                    attempt => attempt,
+                };
             }
             tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Says what the last error means where an attempt before it may have arrived: that the stream
+    /// does not have the message is known of that attempt alone.
+    fn judge(&self, last: PublishError) -> PublishError {
+        match last {
+            // What came between outlasts a copy that is still on its way: that is refused as well.
+            PublishError::Refused { code, .. } if WRONG_SEQUENCE.contains(&code) => last,
+            last => {
+                tracing::debug!(id = %self.id, error = %last, "sent before, unconfirmed");
+                self.unconfirmed()
+            }
         }
     }
 

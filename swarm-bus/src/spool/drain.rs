@@ -8,7 +8,7 @@ use super::reader::{Reader, Waiting};
 use super::settle::{self, Unanswered};
 use super::window::{Bounds, Found, Moment, Outcome, Verdict, Window, judge};
 use super::writer::Shared;
-use super::{lock, now_millis, now_steady};
+use super::{lock, now_steady};
 use crate::client::{Client, PublishError, StateWatch, Stored, backoff_pause, random_u32};
 use crate::{MessageId, Subject};
 use futures_util::FutureExt;
@@ -167,7 +167,7 @@ impl Pump {
     fn now(&self) -> Moment {
         Moment {
             steady: now_steady(),
-            wall: Duration::from_millis(now_millis()),
+            wall: Duration::from_millis(self.shared.clock.now_millis()),
         }
     }
 
@@ -242,7 +242,10 @@ impl Pump {
                 self.drop_one(number, None, LossReason::Damaged);
                 continue;
             };
-            if self.shared.is_expired(record.time, now_millis()) {
+            if self
+                .shared
+                .is_expired(record.time, self.shared.clock.now_millis())
+            {
                 self.drop_one(number, Some(record.subject), LossReason::Age);
                 continue;
             }
@@ -341,6 +344,7 @@ impl Pump {
                 Ok(last) => judge(&last, |id| parse_message_id(&prefix, id)),
                 Err(Unanswered::Now) => Found::AskAgain,
                 Err(Unanswered::Ever) => Found::Unknowable,
+                Err(Unanswered::Silent) => Found::Silence,
             };
             Event::Last {
                 subject,
@@ -425,8 +429,16 @@ impl Pump {
     }
 
     fn found(&mut self, subject: &Subject, time: u64, mut found: Found) {
+        if found == Found::Silence {
+            found = self.window.weigh_silence(subject.as_str());
+        }
         if found == Found::Unknowable {
-            let waited = now_millis().checked_sub(time).map(Duration::from_millis);
+            let waited = self
+                .shared
+                .clock
+                .now_millis()
+                .checked_sub(time)
+                .map(Duration::from_millis);
             let known = self.options.duplicate_window * 3 / 4;
             // It was put so recently that the stream knows the id in any case.
             if waited.is_some_and(|waited| waited < known)

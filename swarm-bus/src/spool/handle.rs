@@ -6,8 +6,8 @@ use super::journal::{Batch, Journal};
 use super::loss::{self, Losses};
 use super::writer::{Queue, Shared, Writer};
 use super::{
-    DrainError, DrainOptions, Full, Limits, OpenError, PutError, Recovery, Statistics, lock,
-    now_millis, record,
+    Clock, DrainError, DrainOptions, Full, Limits, OpenError, PutError, Recovery, Statistics, lock,
+    record,
 };
 use crate::client::Client;
 use crate::envelope::{ID, sealed};
@@ -114,12 +114,24 @@ impl Spool {
     /// # Errors
     /// [`OpenError`]. Damage is none: [`recovery`](Self::recovery) tells it.
     pub fn open(directory: impl AsRef<Path>, limits: Limits) -> Result<Self, OpenError> {
-        limits.check().map_err(OpenError::Limits)?;
-        let disk = Disk::open(directory.as_ref()).map_err(OpenError::io("open", ""))?;
-        Self::over(Arc::new(disk.ok_or(OpenError::Locked)?), limits)
+        Self::open_by(Clock::default(), directory, limits)
     }
 
-    fn over(files: Arc<dyn Files>, limits: Limits) -> Result<Self, OpenError> {
+    /// Opens a spool as [`open`](Self::open) does, that reads another clock than the system's.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_by(
+        clock: Clock,
+        directory: impl AsRef<Path>,
+        limits: Limits,
+    ) -> Result<Self, OpenError> {
+        limits.check().map_err(OpenError::Limits)?;
+        let disk = Disk::open(directory.as_ref()).map_err(OpenError::io("open", ""))?;
+        Self::over(Arc::new(disk.ok_or(OpenError::Locked)?), limits, clock)
+    }
+
+    fn over(files: Arc<dyn Files>, limits: Limits, clock: Clock) -> Result<Self, OpenError> {
         let limits = limits.bounded();
         let mut fresh = [0; 12];
         getrandom::fill(&mut fresh).expect("the operating system gives random numbers");
@@ -155,11 +167,12 @@ impl Spool {
             doubt,
             closed: watch::Sender::new(false),
             limits,
+            clock,
         });
         let writer = Writer {
+            saved_at: shared.clock.now_millis(),
             shared: Arc::clone(&shared),
             journal,
-            saved_at: now_millis(),
             looked_at: 0,
         };
         let closed = shared.closed.clone();
@@ -258,7 +271,7 @@ impl Spool {
     fn enqueue(&self, message: &Encoded, size: usize) -> Result<Submitted, PutError> {
         let shared = &*self.inner.shared;
         let (confirm, confirmed) = oneshot::channel();
-        let time = now_millis();
+        let time = shared.clock.now_millis();
         let mut queue = lock(&shared.queue);
         let refusal = if queue.closing {
             Some(PutError::Closed)
@@ -344,9 +357,9 @@ impl Spool {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let ledger = lock(&self.inner.shared.ledger);
-        let oldest = ledger
-            .oldest()
-            .map_or(0, |time| now_millis().saturating_sub(time));
+        let oldest = ledger.oldest().map_or(0, |time| {
+            self.inner.shared.clock.now_millis().saturating_sub(time)
+        });
         let (waiting, bytes) = (ledger.waiting(), ledger.bytes());
         drop(ledger);
         let oldest = Duration::from_millis(oldest);
@@ -425,7 +438,8 @@ mod tests {
     async fn a_full_disk_is_an_error_of_those_puts_and_the_others_are_kept() {
         let fault = Fault::Full { at: 20, count: 12 };
         let files = Arc::new(Memory::failing(fault, 1));
-        let spool = Spool::over(Arc::clone(&files) as _, Limits::default()).unwrap();
+        let spool =
+            Spool::over(Arc::clone(&files) as _, Limits::default(), Clock::default()).unwrap();
         let mut kept = 0;
         for number in 0..40_u8 {
             match spool.put(&Sample, &Bytes::from(vec![number; 100])).await {
@@ -444,7 +458,7 @@ mod tests {
         assert!(matches!(refused, Err(PutError::Closed)), "{refused:?}");
         drop(late);
         let left = Arc::new(files.after_power_loss());
-        let spool = Spool::over(left, Limits::default()).unwrap();
+        let spool = Spool::over(left, Limits::default(), Clock::default()).unwrap();
         assert_eq!(spool.recovery().waiting, kept);
         assert_eq!(spool.recovery().lost, 0);
     }
@@ -452,7 +466,7 @@ mod tests {
     #[tokio::test]
     async fn many_puts_share_a_confirmation_and_each_has_its_own_id() {
         let files = Arc::new(Memory::default());
-        let spool = Spool::over(files, Limits::default()).unwrap();
+        let spool = Spool::over(files, Limits::default(), Clock::default()).unwrap();
         let submitted: Vec<_> = (0..500)
             .map(|_| spool.submit(&Sample, &Bytes::from_static(b"x")).unwrap())
             .collect();

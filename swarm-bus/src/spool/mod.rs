@@ -49,8 +49,9 @@
 //!    order, so if that one is of this spool, the stream has all up to its number, and none beyond.
 //!    (Where the order can be broken, this can be wrong: one more reason for [`Order::Strict`].)
 //!    If there is none, it has none that still matters.
-//! 3. Where it cannot be asked, or the last message is somebody else's: what was put within three
-//!    quarters of the window, by the wall clock, is sent again as in 1. Everything else is held
+//! 3. Where it cannot be asked (this user may not, or three questions in a row stay without an
+//!    answer), or the last message is somebody else's: what was put within three quarters of the
+//!    window, by the wall clock, is sent again as in 1. Everything else is held
 //!    ([`Unsettled::Hold`], [`Statistics::held`]), until it can be known or grows too old; or sent,
 //!    if that is preferred.
 //!
@@ -92,6 +93,7 @@
 //! # }
 //! ```
 
+mod clock;
 mod cursor;
 mod drain;
 mod error;
@@ -118,6 +120,7 @@ mod statistics;
 mod window;
 mod writer;
 
+pub use clock::Clock;
 pub use drain::Drain;
 pub use error::{DrainError, OpenError, PutError};
 pub use handle::{Spool, Spooled, Submitted};
@@ -127,21 +130,12 @@ pub use options::{DrainOptions, Order, Unsettled};
 pub use recovery::{Damage, Recovery};
 pub use statistics::Statistics;
 
-use crate::client::wall_clock;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Locks what no panic leaves half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the time by the wall clock, in milliseconds since 1970.
-fn now_millis() -> u64 {
-    let since = wall_clock().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Returns the time by a clock that only goes forward.

@@ -18,8 +18,10 @@ const NO_MESSAGE: u32 = 10037;
 pub(super) enum Unanswered {
     /// Asking again may help.
     Now,
-    /// This user may not ask, or the stream does not allow it.
+    /// This user may not ask.
     Ever,
+    /// Nobody answers: the server is in trouble, or the stream does not allow to be asked.
+    Silent,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +148,7 @@ async fn directly(
             Some(_) => Err(Unanswered::Now),
         },
         // To a question about a stream that does not allow it JetStream does not answer at all.
-        Err(RequestError::TimedOut { .. }) => Err(Unanswered::Ever),
+        Err(RequestError::TimedOut { .. }) => Err(Unanswered::Silent),
         Err(error) => Err(unanswered(&error)),
     }
 }

@@ -7,6 +7,9 @@ use crate::MessageId;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+/// How often a question is not answered before it counts as one that never will be.
+const SILENCES: u32 = 3;
+
 /// A moment, by a clock that only goes forward and by the wall clock, which knows of suspensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Moment {
@@ -59,6 +62,8 @@ pub(super) enum Found {
     Nothing,
     /// Ask again later.
     AskAgain,
+    /// Nobody answered.
+    Silence,
     /// It cannot be found out.
     Unknowable,
 }
@@ -92,6 +97,8 @@ struct Lane {
     /// Up to which number the stream has all; known as soon as it was asked.
     settled: Option<u64>,
     settling: bool,
+    /// How often in a row nobody answered the question.
+    silences: u32,
     held: bool,
 }
 
@@ -263,6 +270,20 @@ impl Window {
         }
     }
 
+    /// Says what follows from a question that nobody answered. One that is not allowed is never
+    /// answered, one that fell into an outage is answered when it is over: that is found out by
+    /// asking again.
+    pub(super) fn weigh_silence(&mut self, subject: &str) -> Found {
+        let Some(lane) = self.lanes.get_mut(subject) else {
+            return Found::AskAgain;
+        };
+        lane.silences = lane.silences.saturating_add(1);
+        match lane.silences < SILENCES {
+            true => Found::AskAgain,
+            false => Found::Unknowable,
+        }
+    }
+
     /// Takes in what the stream has of a subject.
     pub(super) fn settle(&mut self, subject: &str, found: Found, now: Duration, pause: Duration) {
         let Some(lane) = self.lanes.get_mut(subject) else {
@@ -277,7 +298,7 @@ impl Window {
             }
             // What is known for sure stays known.
             Found::Nothing => lane.settled = Some(lane.settled.unwrap_or(0)),
-            Found::AskAgain | Found::Unknowable => {
+            Found::AskAgain | Found::Silence | Found::Unknowable => {
                 lane.until = Some(now + pause);
                 return;
             }
@@ -285,6 +306,7 @@ impl Window {
         lane.doubt = None;
         lane.until = None;
         lane.failures = 0;
+        lane.silences = 0;
     }
 
     /// Returns from where to offer again, if from anywhere.
@@ -508,6 +530,23 @@ mod tests {
             Verdict::Send,
             "never sent before"
         );
+    }
+
+    #[test]
+    fn a_question_that_fell_into_an_outage_is_asked_again_before_it_counts_as_forbidden() {
+        let mut window = window(10, 5);
+        assert_eq!(window.offer(1, "a", 1, at(0)), Verdict::Settle);
+        for time in 0..2 {
+            assert_eq!(window.weigh_silence("a"), Found::AskAgain);
+            window.settle("a", Found::AskAgain, at(time).steady, second(0));
+            assert_eq!(window.blocked(at(time).steady), (1, 0), "not held");
+            assert_eq!(window.rewind(1, at(time + 1).steady), Some(1));
+            assert_eq!(window.offer(1, "a", 1, at(time + 1)), Verdict::Settle);
+        }
+        assert_eq!(window.weigh_silence("a"), Found::Unknowable);
+        // It was the outage: from an answer on it counts anew.
+        window.settle("a", Found::UpTo(0), at(3).steady, second(0));
+        assert_eq!(window.weigh_silence("a"), Found::AskAgain);
     }
 
     #[test]

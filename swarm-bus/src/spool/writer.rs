@@ -7,7 +7,7 @@ use super::limits::Full;
 use super::loss::{Loss, LossReason};
 use super::segment::{HEADER, Piece, Scan, file_name};
 use super::statistics::Counters;
-use super::{Limits, lock, now_millis};
+use super::{Clock, Limits, lock};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +25,7 @@ const PLAUSIBLE: u64 = 1_577_836_800_000;
 pub(super) struct Shared {
     pub(super) files: Arc<dyn Files>,
     pub(super) limits: Limits,
+    pub(super) clock: Clock,
     /// What the ids of all messages begin with.
     pub(super) prefix: String,
     pub(super) queue: Mutex<Queue>,
@@ -138,7 +139,7 @@ impl Writer {
             if !batch.times.is_empty() {
                 self.write(&batch, waiters);
             }
-            let now = now_millis();
+            let now = self.shared.clock.now_millis();
             if closing || now.abs_diff(self.saved_at) >= CURSOR_EVERY {
                 self.saved_at = now;
                 self.keep_up(now);

@@ -43,7 +43,8 @@ pub enum Undecodable {
     GiveBack(Duration),
 }
 
-/// A durable pull consumer: every message at least once, until it is acknowledged.
+/// A durable pull consumer: every message at least once, until it is acknowledged. Who must not
+/// work on one twice remembers what he took: [`Taken`](super::Taken).
 pub struct Consumer<T> {
     client: Client,
     stream: Token,

@@ -4,6 +4,7 @@
 //! [`Client::ensure_stream`](crate::client::Client::ensure_stream) makes it so.
 
 mod config;
+mod taken;
 mod version;
 
 #[cfg(feature = "client")]
@@ -36,6 +37,7 @@ mod stored;
 mod summary;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
+pub use taken::{Taken, Taking};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]

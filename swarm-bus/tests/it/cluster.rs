@@ -21,10 +21,20 @@ const FILES: Token = Token::from_static("files");
 /// How long an election and all that waits for it may take.
 const ELECTED: Duration = Duration::from_secs(40);
 
-struct Cluster(Vec<Rig>);
+/// Servers that know each other.
+pub(crate) struct Cluster(pub(crate) Vec<Rig>);
 
 impl Cluster {
     fn start(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
+        let mut cluster = Self::prepare(test, users, policy)?;
+        for rig in &mut cluster.0 {
+            rig.run();
+        }
+        Some(cluster)
+    }
+
+    /// Prepares all without starting the servers.
+    pub(crate) fn prepare(test: &str, users: &[(&str, Role)], policy: &Policy) -> Option<Self> {
         let rigs: Option<Vec<_>> = (0..3)
             .map(|_| Rig::prepare_with(test, users, policy))
             .collect();
@@ -49,9 +59,6 @@ impl Cluster {
             );
             rig.write("nats.conf", &(conf + &cluster));
         }
-        for rig in &mut rigs {
-            rig.run();
-        }
         Some(Self(rigs))
     }
 
@@ -75,7 +82,9 @@ async fn leader(client: &Client, stream: &str) -> usize {
 }
 
 /// Tries until it works, which takes as long as the servers need to agree.
-async fn settled<T, E: std::fmt::Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
+pub(crate) async fn settled<T, E: std::fmt::Debug>(
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let deadline = Instant::now() + ELECTED;
     loop {
         match attempt().await {

@@ -69,6 +69,36 @@ async fn requests_groups_and_denials_are_as_with_a_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_may_have_arrived_is_never_said_not_to_be_there() {
+    let server = Server::new();
+    let hub = client(&server, "hub", Role::Hub).await;
+    for stream in mesh_streams() {
+        hub.ensure_stream(&stream).await.unwrap();
+    }
+    let edge = client(&server, "n1", Role::Edge).await;
+    let topic = NodeEvents { node: token("n1") };
+    server.silence(true);
+    let storing = tokio::spawn({
+        let (edge, topic) = (edge.clone(), topic.clone());
+        async move {
+            let message = edge.message(&topic, &up(1)).unwrap();
+            message.within(Duration::from_secs(8)).store().await
+        }
+    });
+    // It is on its way when the line is lost, and there is none until the end.
+    until(&edge, |state| !state.is_connected()).await;
+    server.kill();
+    let unknown = storing.await.unwrap();
+    assert!(
+        matches!(unknown, Err(PublishError::Unconfirmed { .. })),
+        "{unknown:?}"
+    );
+    // One that never was on its way is known not to be there.
+    let never = edge.publish_stored(&topic, &up(2)).await;
+    assert!(matches!(never, Err(PublishError::Disconnected)));
+}
+
+#[tokio::test(start_paused = true)]
 #[allow(
     clippy::disallowed_methods,
     reason = "that time was not waited for is seen on another clock"

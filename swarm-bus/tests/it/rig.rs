@@ -226,7 +226,13 @@ impl Rig {
 
     /// Starts the server, and waits until it answers.
     pub(crate) fn run(&mut self) {
-        let log = std::fs::File::create(self.path("log")).unwrap();
+        // What it said before it was killed stays.
+        let mut log = std::fs::File::options();
+        let log = log
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
         let child = Command::new(&self.program)
             .arg("-c")
             .arg(self.path("nats.conf"))

@@ -1,11 +1,13 @@
 use crate::rig::{Rig, SOON, connected, soon, token};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 use swarm_bus::client::Client;
 use swarm_bus::permissions::{Policy, Right, Role, Rule, Scope};
 use swarm_bus::spool::{
-    DrainError, DrainOptions, Full, Limits, LossReason, OpenError, Order, PutError, Spool,
+    Clock, DrainError, DrainOptions, Full, Limits, LossReason, OpenError, Order, PutError, Spool,
 };
 use swarm_bus::stream::{ConsumerConfig, StreamConfig};
 use swarm_bus::{MessageId, Raw, Token, Topic};
@@ -434,6 +436,35 @@ async fn what_waited_too_long_goes_and_is_told() {
     });
     assert!((aged.unwrap().value - 10.0).abs() < f64::EPSILON);
 }
+
+#[tokio::test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a clock that is wrong begins with one that is not"
+)]
+async fn messages_age_by_the_clock_that_the_program_gives() {
+    let wrong = Arc::new(AtomicU64::new(30 * DAY));
+    let clock = Clock::new({
+        let wrong = Arc::clone(&wrong);
+        move || SystemTime::now() + Duration::from_secs(wrong.load(Ordering::Relaxed))
+    });
+    let directory = TempDir::new().unwrap();
+    let spool = Spool::open_by(clock, directory.path(), Limits::default()).unwrap();
+    put(&spool, 0, 10, 1).await;
+    // Backwards: they are of the future, and stay.
+    wrong.store(0, Ordering::Relaxed);
+    assert!(!spool.emptied(Duration::from_millis(1500)).await);
+    assert_eq!(spool.statistics().waiting, 10);
+    assert_eq!(spool.statistics().oldest, Duration::ZERO);
+    // Forwards, past the seven days that they may wait.
+    wrong.store(38 * DAY, Ordering::Relaxed);
+    put(&spool, 10, 11, 1).await;
+    wrong.store(46 * DAY, Ordering::Relaxed);
+    assert!(spool.emptied(SOON).await);
+    assert_eq!(spool.statistics().dropped(LossReason::Age), 11);
+}
+
+const DAY: u64 = 24 * 3600;
 
 const VICTIM: &str = "SWARM_TEST_SPOOL";
 
