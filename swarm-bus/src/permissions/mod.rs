@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod domain;
 mod grants;
 #[cfg(feature = "derive")]
 mod mesh;

@@ -47,6 +47,23 @@ pub struct StreamInfo {
     pub last_sequence: u64,
     /// How many consumers read it.
     pub consumers: u64,
+    /// The streams that it takes messages from, or is a copy of.
+    pub sources: Vec<SourceInfo>,
+}
+
+/// How far a stream is with another one that it takes messages from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SourceInfo {
+    /// The name of the other one.
+    pub stream: String,
+    /// What the other one's API begins with, where it is of another domain.
+    pub api: Option<String>,
+    /// How many messages are still to be taken, as far as was heard.
+    pub lag: u64,
+    /// How long ago something was heard of it; `None` where nothing was yet.
+    #[serde(rename = "silent_seconds", serialize_with = "seconds")]
+    pub silent: Option<Duration>,
 }
 
 fn seconds<S: serde::Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
@@ -101,10 +118,11 @@ impl Client {
             // `null` where there is none
             streams: Option<Vec<Described>>,
         }
+        let list = self.api(format_args!("STREAM.LIST"));
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
             let body = json!({"offset": found.len()});
-            let page: Page = self.stream_request("$JS.API.STREAM.LIST", &body).await?;
+            let page: Page = self.stream_request(&list, &body).await?;
             let before = found.len();
             found.extend(page.streams.into_iter().flatten().map(StreamInfo::from));
             if found.len() == before || found.len() >= page.total {
@@ -120,7 +138,7 @@ impl Client {
     /// # Errors
     /// [`StreamError`]; [`NoStream`](StreamError::NoStream) when there is none.
     pub async fn stream_info(&self, stream: &Token) -> Result<StreamInfo, StreamError> {
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let subject = self.api(format_args!("STREAM.INFO.{stream}"));
         let info: Described = self.stream_request(&subject, &Value::Null).await?;
         Ok(info.into())
     }
@@ -170,7 +188,7 @@ impl Client {
         if keep > 0 {
             body.insert("keep".to_owned(), json!(keep));
         }
-        let subject = format!("$JS.API.STREAM.PURGE.{stream}");
+        let subject = self.api(format_args!("STREAM.PURGE.{stream}"));
         let purged: Purged = self.stream_request(&subject, &body.into()).await?;
         Ok(purged.purged)
     }
@@ -183,6 +201,35 @@ struct Described {
     #[serde(default)]
     created: String,
     state: State,
+    sources: Option<Vec<Taken>>,
+    mirror: Option<Taken>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Taken {
+    name: String,
+    external: Option<Elsewhere>,
+    lag: u64,
+    /// In nanoseconds; -1 for never.
+    active: i64,
+}
+
+#[derive(Deserialize)]
+struct Elsewhere {
+    api: String,
+}
+
+impl From<Taken> for SourceInfo {
+    fn from(taken: Taken) -> Self {
+        let silent = u64::try_from(taken.active).ok();
+        Self {
+            stream: taken.name,
+            api: taken.external.map(|external| external.api),
+            lag: taken.lag,
+            silent: silent.map(Duration::from_nanos),
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -215,7 +262,10 @@ impl From<Described> for StreamInfo {
             config,
             created,
             state,
+            sources,
+            mirror,
         } = described;
+        let taken = sources.into_iter().flatten().chain(mirror);
         let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
         Self {
             name: config.name,
@@ -233,6 +283,7 @@ impl From<Described> for StreamInfo {
             first_sequence: state.first_seq,
             last_sequence: state.last_seq,
             consumers: state.consumer_count,
+            sources: taken.map(SourceInfo::from).collect(),
         }
     }
 }

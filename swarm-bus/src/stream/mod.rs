@@ -4,6 +4,7 @@
 //! [`Client::ensure_stream`](crate::client::Client::ensure_stream) makes it so.
 
 mod config;
+mod source;
 mod version;
 
 #[cfg(feature = "client")]
@@ -30,6 +31,7 @@ mod read;
 mod stored;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
+pub use source::{External, Gaps, Origin, Source};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
 #[cfg(feature = "client")]
@@ -43,7 +45,7 @@ pub use ensure::Ensured;
 #[cfg(feature = "client")]
 pub use error::StreamError;
 #[cfg(feature = "client")]
-pub use inspect::{StoredMessage, StreamInfo};
+pub use inspect::{SourceInfo, StoredMessage, StreamInfo};
 #[cfg(feature = "client")]
 pub(crate) use read::{Contents, Reader, StreamSummary};
 #[cfg(feature = "testing")]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -103,7 +104,7 @@ impl Reader {
     }
 
     pub(crate) async fn info(&self) -> Result<StreamSummary, StreamError> {
-        let subject = format!("$JS.API.STREAM.INFO.{}", self.stream);
+        let subject = self.client.api(format_args!("STREAM.INFO.{}", self.stream));
         let info: StreamSummary = self.client.stream_request(&subject, &Value::Null).await?;
         let (direct, replicated) = (info.config.allow_direct, info.config.num_replicas > 1);
         self.mode.direct.store(direct, Ordering::Relaxed);
@@ -136,7 +137,7 @@ impl Reader {
             #[serde(default)]
             subjects: HashMap<String, u64>,
         }
-        let request = format!("$JS.API.STREAM.INFO.{}", self.stream);
+        let request = self.client.api(format_args!("STREAM.INFO.{}", self.stream));
         let body = json!({"subjects_filter": filter, "offset": offset});
         let info: Info = self.client.stream_request(&request, &body).await?;
         Ok(Page {
@@ -195,17 +196,18 @@ impl Reader {
             true => "DIRECT.GET",
             false => "STREAM.MSG.GET",
         };
+        let api = |request: fmt::Arguments<'_>| self.client.api(request);
         let (subject, body) = match wanted {
             // In this form the server's permissions can tell one subject from another.
             Wanted::Last(subject) if direct => {
-                (format!("$JS.API.{verb}.{stream}.{subject}"), Bytes::new())
+                (api(format_args!("{verb}.{stream}.{subject}")), Bytes::new())
             }
             Wanted::Last(subject) => (
-                format!("$JS.API.{verb}.{stream}"),
+                api(format_args!("{verb}.{stream}")),
                 json!({"last_by_subj": subject}).to_string().into(),
             ),
             Wanted::Next { filter, from } => (
-                format!("$JS.API.{verb}.{stream}"),
+                api(format_args!("{verb}.{stream}")),
                 json!({"seq": from, "next_by_subj": filter})
                     .to_string()
                     .into(),
@@ -256,7 +258,7 @@ impl Client {
         stream: &Token,
         wanted: &Value,
     ) -> Result<Option<Stored>, StreamError> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let subject = self.api(format_args!("STREAM.MSG.GET.{stream}"));
         let body = Bytes::from(wanted.to_string());
         let within = self.core.options.timeout;
         let answer = self.ask(&subject, &Headers::new(), &body, within).await;
