@@ -92,10 +92,6 @@ impl<'a> Links<'a> {
         Ok(Self { leaves })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.leaves.is_empty()
-    }
-
     /// What the mesh's account has of and for the leaves'.
     pub(super) fn mesh(&self) -> String {
         let (mut exports, mut imports) = (Exports::new(), String::new());

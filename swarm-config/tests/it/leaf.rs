@@ -100,6 +100,22 @@ fn nats_server_accepts_both_ends() {
 }
 
 #[test]
+fn the_listener_stays_when_the_last_leaf_node_is_taken_out() {
+    let (plan, layout, hub) = (leaf_plan(), layout("/opt/sovereign-swarm"), id("command0"));
+    let mut members = leaf_members(&plan);
+    members.retain(|member| !plan.is_leaf(&member.id));
+    let conf = Renderer::new(&plan, &layout, &hub, &members)
+        .nats()
+        .unwrap();
+    assert!(
+        conf.contents.contains("listen: \"10.77.0.1:7422\""),
+        "else a reload is refused"
+    );
+    assert!(!conf.contents.contains("LEAF_"));
+    assert_eq!(lint::file(&conf), []);
+}
+
+#[test]
 fn a_plan_without_leaf_nodes_renders_what_it_always_did() {
     let (without, layout, hub) = (plan(), layout("/opt/sovereign-swarm"), id("command0"));
     let plain = Renderer::new(&without, &layout, &hub, &members(&without)).nats();
