@@ -252,7 +252,7 @@ impl Authority {
                 .and_then(|node| node.endpoint)
         };
         let members = roster
-            .map(|node| wire::member(node, endpoint(node.id())))
+            .map(|node| wire::member(node, endpoint(node.id()), &self.plan))
             .collect::<Result<Vec<_>, _>>()?;
         let own = wire::config_id(node);
         let mut renderer = Renderer::new(&self.plan, self.layout.rendered(), &own, &members);

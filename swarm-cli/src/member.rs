@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request};
 use swarm_bus::client::{Client, Options};
-use swarm_config::{Plan, SwarmFile};
+use swarm_config::{Plan, Renderer, SwarmFile};
 use swarm_pki::tls::{Expected, MeshTls, http as mesh};
 use swarm_pki::{NodeCertificate, NodeId, Role, SwarmName, Timestamp, TrustBundle, TrustChanges};
 
@@ -118,14 +118,35 @@ impl Member {
         self.certificate().identity().has_role(Role::HUB)
     }
 
-    /// Starts a connection to the bus as this node; it connects and reconnects in the background.
+    /// Whether the node has a bus of its own, which is a leaf node of the hub's.
+    pub fn is_leaf(&self) -> bool {
+        self.plan.is_leaf(&wire::config_id(&self.id))
+    }
+
+    /// Renders the configuration of the node's own bus, if it has one, for the certificate of the moment.
+    ///
+    /// # Errors
+    ///
+    /// When the plan gives the node no bus of its own, or a value cannot stand in the file.
+    pub fn rendered_bus(&self) -> Result<swarm_config::RenderedFile, Error> {
+        let own = wire::member(&self.certificate(), None, &self.plan)?;
+        let (id, members) = (own.id.clone(), [own]);
+        let renderer = Renderer::new(&self.plan, self.layout.rendered(), &id, &members);
+        Ok(renderer.nats_leaf()?)
+    }
+
+    /// Starts a connection to the bus as this node; it connects and reconnects in the background. A node with
+    /// a bus of its own connects to that.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn bus(&self) -> Client {
-        let address = self.plan.nats_address();
-        let tls = self.tls.client_config(Expected::Role(Role::hub()), &[]);
+        let (address, expected) = match self.is_leaf() {
+            true => (self.plan.leaf_address(), Expected::Node(self.id.clone())),
+            false => (self.plan.nats_address(), Expected::Role(Role::hub())),
+        };
+        let tls = self.tls.client_config(expected, &[]);
         let mut options = Options::new(
             wire::token(&self.id),
             vec![wire::bus_server(address)],

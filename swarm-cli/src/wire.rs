@@ -1,11 +1,13 @@
 //! Where a type of one library becomes a type of another: the only file that knows two of them at a time.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use swarm_bus::permissions::{Leaf, Permissions, Policy};
 use swarm_config::{
-    NatsPermissions, NatsSubject, NatsUser, Plan, RenderError, Span, SubjectRules,
-    WireGuardPublicKey,
+    NatsAsked, NatsLeaf, NatsPermissions, NatsSubject, NatsUser, Plan, RenderError, Span,
+    SubjectRules, WireGuardPublicKey,
 };
 use swarm_pki::{NodeCertificate, NodeId, NodeIdentity};
 
@@ -57,10 +59,12 @@ pub(crate) fn interface_addresses(identity: &NodeIdentity, plan: &Plan) -> Vec<I
     identity.addresses.iter().map(network).collect()
 }
 
-/// A certificate as a member of the rendered configuration, with what its roles allow it on the bus.
+/// A certificate as a member of the rendered configuration, with what its roles allow it on the bus, its own
+/// one where it has one.
 pub(crate) fn member(
     node: &NodeCertificate,
     endpoint: Option<SocketAddr>,
+    plan: &Plan,
 ) -> Result<swarm_config::Member, Error> {
     let identity = node.identity();
     let render = |error: swarm_config::ValueError| Error::Render(error.to_string());
@@ -78,19 +82,59 @@ pub(crate) fn member(
             .insert(swarm_config::Role::parse(role.as_str()).map_err(render)?);
     }
     member.endpoint = endpoint;
-    member.nats = permissions(identity).map_err(render)?;
+    let policy = Policy::mesh();
+    if plan.is_leaf(&member.id) {
+        let leaf = leaf(token(&identity.id), &bus_roles(identity));
+        member.nats = permissions(&leaf.local(&policy)).map_err(render)?;
+        member.leaf = Some(crossing(&leaf, &policy).map_err(render)?);
+    } else {
+        let allowed = policy.permissions(&token(&identity.id), &bus_roles(identity));
+        member.nats = permissions(&allowed).map_err(render)?;
+    }
     Ok(member)
 }
 
-fn permissions(identity: &NodeIdentity) -> Result<NatsPermissions, swarm_config::ValueError> {
-    let allowed = swarm_bus::permissions::Policy::mesh()
-        .permissions(&token(&identity.id), &bus_roles(identity));
-    let subjects = |texts: &[String]| {
-        texts
-            .iter()
-            .map(|text| NatsSubject::parse(text))
-            .collect::<Result<_, _>>()
+/// What a node with a bus of its own keeps there, and what crosses the link to the hub's.
+pub(crate) fn leaf(node: swarm_bus::Token, roles: &[swarm_bus::permissions::Role]) -> Leaf {
+    let streams = swarm_bus::topics::leaf_streams(&node);
+    Leaf::new(node, roles, streams)
+}
+
+/// The nodes of the plan that have a bus of their own, as the hub's bus knows them.
+pub(crate) fn leaves(plan: &Plan) -> Vec<Leaf> {
+    let leaf = |node: &swarm_config::NodePlan| {
+        let roles = node.roles.iter();
+        let roles: Vec<_> = roles
+            .filter_map(|role| role.as_str().parse().ok())
+            .collect();
+        leaf(token(&node_id(&node.id)), &roles)
     };
+    plan.leaves().map(leaf).collect()
+}
+
+fn crossing(leaf: &Leaf, policy: &Policy) -> Result<NatsLeaf, swarm_config::ValueError> {
+    let crossing = leaf.crossing(policy);
+    let asked = |asked: &swarm_bus::permissions::Asked| {
+        Ok::<_, swarm_config::ValueError>(NatsAsked {
+            subject: NatsSubject::parse(&asked.subject)?,
+            at_leaf: NatsSubject::parse(&asked.at_leaf)?,
+            several: asked.several,
+        })
+    };
+    Ok(NatsLeaf {
+        link: permissions(&leaf.link(policy))?,
+        up: subjects(&crossing.up)?,
+        down: subjects(&crossing.down)?,
+        serves: subjects(&crossing.serves)?,
+        asks: crossing.asks.iter().map(asked).collect::<Result<_, _>>()?,
+    })
+}
+
+fn subjects(texts: &[String]) -> Result<BTreeSet<NatsSubject>, swarm_config::ValueError> {
+    texts.iter().map(|text| NatsSubject::parse(text)).collect()
+}
+
+fn permissions(allowed: &Permissions) -> Result<NatsPermissions, swarm_config::ValueError> {
     let rules = |allow: &[String], deny: &[String]| {
         Ok::<_, swarm_config::ValueError>(SubjectRules {
             allow: subjects(allow)?,

@@ -71,6 +71,9 @@ pub enum ProblemKind {
     /// A key that only a hub takes stands at another node.
     #[error("only a node with the role \"hub\" takes this key")]
     OnlyForHubs,
+    /// A key that no hub takes stands at one.
+    #[error("a node with the role \"hub\" does not take this key")]
+    NotForHubs,
     /// A network has bits set behind its prefix.
     #[error("a network has no bits set behind its prefix")]
     HostBits,

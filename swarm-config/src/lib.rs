@@ -61,9 +61,9 @@ mod value;
 pub use address::{AddressError, Addresses, MeshNetwork, default_network6};
 pub use error::{Problem, ProblemKind, Problems};
 pub use layout::Layout;
-pub use member::{AllowResponses, Member, NatsPermissions, SubjectRules};
+pub use member::{AllowResponses, Member, NatsAsked, NatsLeaf, NatsPermissions, SubjectRules};
 pub use model::SwarmFile;
-pub use plan::{CaPlan, HealthPlan, MatrixPlan, NatsPlan, NodePlan, Plan, WireGuardPlan};
+pub use plan::{CaPlan, HealthPlan, LeafPlan, MatrixPlan, NatsPlan, NodePlan, Plan, WireGuardPlan};
 pub use render::{RenderError, RenderedFile, Renderer, Scrape};
 pub use starter::Starter;
 pub use value::{

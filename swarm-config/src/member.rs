@@ -26,8 +26,12 @@ pub struct Member {
     pub endpoint: Option<SocketAddr>,
     /// Its name on the bus: the URI in its certificate.
     pub nats_user: NatsUser,
-    /// What the bus allows it. The default allows nothing.
+    /// What the bus allows it; of a node with a bus of its own, what that one allows it. The default
+    /// allows nothing.
     pub nats: NatsPermissions,
+    /// What may cross the link between its own bus and the hub's. Needed where the plan says that it
+    /// has one, and not looked at elsewhere.
+    pub leaf: Option<NatsLeaf>,
 }
 
 impl Member {
@@ -47,6 +51,7 @@ impl Member {
             endpoint: None,
             nats_user,
             nats: NatsPermissions::default(),
+            leaf: None,
         }
     }
 }
@@ -60,6 +65,34 @@ pub struct NatsPermissions {
     pub subscribe: SubjectRules,
     /// Whether it may answer requests, wherever they ask to be answered.
     pub allow_responses: Option<AllowResponses>,
+}
+
+/// What may cross the link of a node's own bus to the hub's, where the link has an account of its
+/// own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NatsLeaf {
+    /// What the link's user may do in that account. No `allow_responses`: a server does not look at
+    /// it for a link.
+    pub link: NatsPermissions,
+    /// What the mesh receives of what is published at the leaf.
+    pub up: BTreeSet<NatsSubject>,
+    /// What the leaf receives of what is published in the mesh.
+    pub down: BTreeSet<NatsSubject>,
+    /// The requests of the mesh that the leaf answers.
+    pub serves: BTreeSet<NatsSubject>,
+    /// The requests of the leaf that the mesh answers.
+    pub asks: BTreeSet<NatsAsked>,
+}
+
+/// A request of a leaf node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NatsAsked {
+    /// Its subject in the mesh.
+    pub subject: NatsSubject,
+    /// Its subject at the leaf.
+    pub at_leaf: NatsSubject,
+    /// Whether several messages may answer it.
+    pub several: bool,
 }
 
 /// Subjects allowed, less the subjects denied. What is in neither list is denied.

@@ -39,6 +39,7 @@ pub(crate) struct NodeSection {
     pub(crate) address: Option<At<Ipv4Addr>>,
     pub(crate) endpoint: Option<At<SocketAddr>>,
     pub(crate) enroll: Option<At<SocketAddr>>,
+    pub(crate) leaf: Option<At<bool>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,6 +58,16 @@ pub(crate) struct NatsSection {
     pub(crate) write_deadline: Option<At<Span>>,
     pub(crate) ping_interval: Option<At<Span>>,
     pub(crate) jetstream: JetStreamSection,
+    pub(crate) leaf: LeafSection,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct LeafSection {
+    pub(crate) link_port: Option<At<u16>>,
+    pub(crate) port: Option<At<u16>>,
+    pub(crate) monitor_port: Option<At<u16>>,
+    pub(crate) max_memory: Option<At<ByteSize>>,
+    pub(crate) max_file: Option<At<ByteSize>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -161,6 +172,7 @@ impl<'a, 'f> Writer<'a, 'f> {
         writeln!(self.out, "{key} = \"{}\"", at.value)
     }
 
+    /// Writes what stands without quotes.
     fn number<T: fmt::Display>(&mut self, key: &str, value: Option<&At<T>>) -> fmt::Result {
         let Some(at) = value else { return Ok(()) };
         self.header()?;
@@ -194,6 +206,7 @@ impl fmt::Display for SwarmFile {
             w.text("address", node.address.as_ref())?;
             w.text("endpoint", node.endpoint.as_ref())?;
             w.text("enroll", node.enroll.as_ref())?;
+            w.number("leaf", node.leaf.as_ref())?;
         }
         w.table("wireguard");
         w.number("port", self.wireguard.port.as_ref())?;
@@ -209,6 +222,13 @@ impl fmt::Display for SwarmFile {
         w.table("nats.jetstream");
         w.text("max_memory", self.nats.jetstream.max_memory.as_ref())?;
         w.text("max_file", self.nats.jetstream.max_file.as_ref())?;
+        w.table("nats.leaf");
+        let leaf = &self.nats.leaf;
+        w.number("link_port", leaf.link_port.as_ref())?;
+        w.number("port", leaf.port.as_ref())?;
+        w.number("monitor_port", leaf.monitor_port.as_ref())?;
+        w.text("max_memory", leaf.max_memory.as_ref())?;
+        w.text("max_file", leaf.max_file.as_ref())?;
         w.table("matrix");
         w.number("port", self.matrix.port.as_ref())?;
         w.number("client_port", self.matrix.client_port.as_ref())?;

@@ -2,7 +2,7 @@
 //! address given, every check passed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
 
@@ -39,6 +39,8 @@ pub struct NodePlan {
     pub endpoint: Option<SocketAddr>,
     /// Its public enrolment address. A hub always has one, no other node has.
     pub enroll: Option<SocketAddr>,
+    /// Whether it has a bus of its own, which is a leaf node of the hub's. A hub never has.
+    pub leaf: bool,
 }
 
 /// The tunnel.
@@ -73,6 +75,24 @@ pub struct NatsPlan {
     pub jetstream_max_memory: ByteSize,
     /// Disk that all file streams share.
     pub jetstream_max_file: ByteSize,
+    /// The buses of nodes that have one of their own.
+    pub leaf: LeafPlan,
+}
+
+/// The buses of nodes that have one of their own: leaf nodes of the hub's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LeafPlan {
+    /// TCP port on the hub's mesh address to which they connect; mutual TLS.
+    pub link_port: u16,
+    /// TCP port of such a bus, on loopback; mutual TLS.
+    pub port: u16,
+    /// TCP port of its monitoring endpoint, on loopback.
+    pub monitor_port: u16,
+    /// Memory that all its memory streams share.
+    pub max_memory: ByteSize,
+    /// Disk that all its file streams share.
+    pub max_file: ByteSize,
 }
 
 /// The rooms.
@@ -197,6 +217,29 @@ impl Plan {
     #[must_use]
     pub fn nats_address(&self) -> SocketAddr {
         SocketAddr::new(self.primary().addresses.v4.into(), self.nats.port)
+    }
+
+    /// Every listed node that has a bus of its own, ordered by id.
+    pub fn leaves(&self) -> impl Iterator<Item = &NodePlan> {
+        self.nodes().filter(|node| node.leaf)
+    }
+
+    /// Whether a node, listed or not, has a bus of its own.
+    #[must_use]
+    pub fn is_leaf(&self, id: &NodeId) -> bool {
+        self.node(id).is_some_and(|node| node.leaf)
+    }
+
+    /// Where the hub's bus takes the links of leaf nodes: on the primary hub's mesh address.
+    #[must_use]
+    pub fn leaf_link_address(&self) -> SocketAddr {
+        SocketAddr::new(self.primary().addresses.v4.into(), self.nats.leaf.link_port)
+    }
+
+    /// Where the bus of a leaf node listens: on loopback.
+    #[must_use]
+    pub fn leaf_address(&self) -> SocketAddr {
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.nats.leaf.port)
     }
 
     /// Where the rooms are reached: the front on the primary hub's mesh address.

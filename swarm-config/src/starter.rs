@@ -49,6 +49,7 @@ endpoint = "{endpoint}"
 #[nodes.edge1]
 #roles = ["edge"]
 #address = "10.77.0.21"
+#leaf = true
 
 [wireguard]
 #port = 51820
@@ -66,6 +67,14 @@ endpoint = "{endpoint}"
 [nats.jetstream]
 #max_memory = "256MiB"
 #max_file = "10GiB"
+
+# Nodes with leaf = true have a bus of their own, which keeps what they say through any outage.
+[nats.leaf]
+#link_port = 7422
+#port = 4322
+#monitor_port = 8322
+#max_memory = "64MiB"
+#max_file = "1GiB"
 
 [matrix]
 #port = 8448

@@ -29,6 +29,7 @@
 mod backlog;
 mod backoff;
 mod denials;
+mod domain;
 mod error;
 mod id;
 mod link;
@@ -88,6 +89,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub struct Client {
     pub(crate) core: Arc<Core>,
     commands: mpsc::Sender<Command>,
+    /// Whose streams are meant, where it is not the server's own.
+    domain: Option<Arc<Token>>,
 }
 
 /// What clients and the supervisor share.
@@ -123,7 +126,11 @@ impl Client {
         });
         let (commands, receiver) = mpsc::channel(16);
         tokio::spawn(Supervisor::new(Arc::clone(&core), receiver).run());
-        Self { core, commands }
+        Self {
+            core,
+            commands,
+            domain: None,
+        }
     }
 
     /// Waits until there is a connection.

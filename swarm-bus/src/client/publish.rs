@@ -40,6 +40,8 @@ pub struct Stored {
     pub stream: String,
     /// Its number there.
     pub sequence: u64,
+    /// The JetStream domain of the stream, where the server has one.
+    pub domain: Option<String>,
     /// Whether the stream had a message of this id already, and kept that one.
     pub duplicate: bool,
 }
@@ -57,6 +59,7 @@ impl Stored {
             stream: String,
             #[serde(default)]
             seq: u64,
+            domain: Option<String>,
             #[serde(default)]
             duplicate: bool,
             error: Option<crate::stream::ApiFault>,
@@ -81,6 +84,7 @@ impl Stored {
                 id: id.clone(),
                 stream: ack.stream,
                 sequence: ack.seq,
+                domain: ack.domain,
                 duplicate: ack.duplicate,
             }),
             _ => Err(PublishError::Refused {

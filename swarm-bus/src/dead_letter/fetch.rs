@@ -80,7 +80,7 @@ pub(super) async fn delete(
     if by_sequence(client, stream, sequence).await?.is_none() {
         return Ok(false);
     }
-    let subject = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
+    let subject = client.api(format_args!("STREAM.MSG.DELETE.{stream}"));
     let body = json!({"seq": sequence, "no_erase": true});
     let deleted: Deleted = client.stream_request(&subject, &body).await?;
     Ok(deleted.success)

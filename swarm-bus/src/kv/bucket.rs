@@ -293,7 +293,8 @@ impl<T: Topic> Bucket<T> {
 
     async fn write(&self, key: &T, value: Bytes, headers: Headers) -> Result<u64, KvError> {
         let subject = check(key)?;
-        let message = self.reader.client.bytes(subject.clone(), headers, value);
+        let client = &self.reader.client;
+        let message = client.bytes(client.key(subject.clone()), headers, value);
         match message.store_bytes().await {
             Ok(stored) => Ok(stored.sequence),
             Err(PublishError::Refused { code, description }) if WRONG_SEQUENCE.contains(&code) => {

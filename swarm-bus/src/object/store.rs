@@ -300,7 +300,10 @@ impl ObjectStore {
     pub(super) async fn purge(&self, subject: &Subject) -> Result<(), ObjectError> {
         #[derive(Deserialize)]
         struct Answer {}
-        let request = format!("$JS.API.STREAM.PURGE.{}", self.reader.stream);
+        let request = self
+            .reader
+            .client
+            .api(format_args!("STREAM.PURGE.{}", self.reader.stream));
         let body = json!({"filter": subject});
         let Answer {} = self.reader.client.stream_request(&request, &body).await?;
         Ok(())

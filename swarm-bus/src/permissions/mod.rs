@@ -12,13 +12,16 @@
 //! # }
 //! ```
 
+mod domain;
 mod grants;
+mod leaf;
 #[cfg(feature = "derive")]
 mod mesh;
 mod objects;
 mod policy;
 
 pub use grants::{Direction, Explanation, Grant, Reason};
+pub use leaf::{Asked, Crossing, HUB_DOMAIN, Leaf};
 pub use objects::ObjectRight;
 pub use policy::{Policy, Right, Role, Rule, Scope, UnknownRole};
 

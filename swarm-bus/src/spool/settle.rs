@@ -75,7 +75,8 @@ async fn name(client: &Client, subject: &Subject, within: Duration) -> Result<St
         streams: Option<Vec<String>>,
     }
     let body = serde_json::json!({ "subject": subject.as_str() }).to_string();
-    let answer = ask(client, "$JS.API.STREAM.NAMES", body.into(), within)
+    let request = client.api(format_args!("STREAM.NAMES"));
+    let answer = ask(client, &request, body.into(), within)
         .await
         .map_err(|error| unanswered(&error))?;
     let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|_| Unanswered::Now)?;
@@ -101,7 +102,7 @@ async fn by_leader(
         hdrs: String,
     }
     let body = serde_json::json!({ "last_by_subj": subject.as_str() }).to_string();
-    let request = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let request = client.api(format_args!("STREAM.MSG.GET.{stream}"));
     let answer = ask(client, &request, body.into(), within)
         .await
         .map_err(|error| unanswered(&error))?;
@@ -137,7 +138,7 @@ async fn directly(
     subject: &Subject,
     within: Duration,
 ) -> Result<Last, Unanswered> {
-    let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+    let request = client.api(format_args!("DIRECT.GET.{stream}.{subject}"));
     match ask(client, &request, Bytes::new(), within).await {
         Ok(answer) => match answer.status {
             None => Ok(match answer.headers.id() {

@@ -2,7 +2,9 @@
 //!
 //! <https://docs.nats.io/reference/reference-protocols/nats_api_reference>
 
-use super::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig, StreamError};
+use super::{
+    ConsumerConfig, Discard, Retention, Source, Start, Storage, StreamConfig, StreamError,
+};
 use crate::Headers;
 use crate::client::{Client, RequestError};
 use bytes::Bytes;
@@ -10,6 +12,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+
+/// The field of a stream's configuration that says where it takes messages from.
+pub(super) const SOURCES: &str = "sources";
 
 /// JetStream's numbers of errors that mean that something does not exist.
 const NO_STREAM: u32 = 10059;
@@ -142,6 +147,13 @@ impl StreamConfig {
         for (name, value) in flags {
             config.insert(name.into(), json!(value));
         }
+        if !self.sources.is_empty() {
+            let sources: Vec<_> = self.sources.iter().map(Source::to_json).collect();
+            config.insert(SOURCES.into(), json!(sources));
+        }
+        if let Some(mirror) = &self.mirror {
+            config.insert("mirror".into(), mirror.to_json());
+        }
         if self.compressed {
             config.insert("compression".into(), json!("s2"));
         }
@@ -152,6 +164,20 @@ impl StreamConfig {
             config.insert("metadata".into(), json!(self.metadata));
         }
         config
+    }
+}
+
+impl Source {
+    fn to_json(&self) -> Value {
+        let mut source = json!({"name": self.stream});
+        if let Some(filter) = &self.filter {
+            source["filter_subject"] = json!(filter);
+        }
+        if let Some(external) = &self.external {
+            let (api, deliver) = (external.api.as_str(), external.deliver.as_str());
+            source["external"] = json!({"api": api, "deliver": deliver});
+        }
+        source
     }
 }
 

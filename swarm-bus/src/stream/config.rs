@@ -1,5 +1,6 @@
 //! What streams and consumers shall be, as data.
 
+use super::Source;
 use crate::{Pattern, Token};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,8 +47,12 @@ pub enum Discard {
 pub struct StreamConfig {
     /// Its name.
     pub name: Token,
-    /// The subjects that it keeps.
+    /// The subjects that it keeps; may be empty where it takes messages from other streams.
     pub subjects: Vec<Pattern>,
+    /// The streams that it takes messages from.
+    pub sources: Vec<Source>,
+    /// The stream that it is a copy of, by number too. It has no subjects and no sources then.
+    pub mirror: Option<Source>,
     /// What makes a message leave it.
     pub retention: Retention,
     /// Where it lies.
@@ -90,6 +95,8 @@ impl StreamConfig {
         Self {
             name,
             subjects,
+            sources: Vec::new(),
+            mirror: None,
             retention: Retention::default(),
             storage: Storage::default(),
             discard: Discard::default(),

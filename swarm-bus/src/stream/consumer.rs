@@ -88,7 +88,7 @@ impl Client {
         stream: &Token,
         durable: &Token,
     ) -> Result<Consumer<T>, StreamError> {
-        let info = format!("$JS.API.CONSUMER.INFO.{stream}.{durable}");
+        let info = self.api(format_args!("CONSUMER.INFO.{stream}.{durable}"));
         self.stream_api(&info, &serde_json::Value::Null).await?;
         Ok(Consumer {
             client: self.clone(),
@@ -167,7 +167,9 @@ impl<T: Topic> Consumer<T> {
     }
 
     fn pull_subject(&self) -> String {
-        format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream, self.durable)
+        let (stream, durable) = (&self.stream, &self.durable);
+        self.client
+            .api(format_args!("CONSUMER.MSG.NEXT.{stream}.{durable}"))
     }
 
     async fn ask_for_more(&self) -> Result<Pull, StreamError> {
@@ -228,7 +230,10 @@ impl<T: Topic> Consumer<T> {
             // Nobody is there: a server that starts, or a consumer that is gone.
             503 => {
                 self.pull = None;
-                let info = format!("$JS.API.CONSUMER.INFO.{}.{}", self.stream, self.durable);
+                let (stream, durable) = (&self.stream, &self.durable);
+                let info = self
+                    .client
+                    .api(format_args!("CONSUMER.INFO.{stream}.{durable}"));
                 match self
                     .client
                     .stream_api(&info, &serde_json::Value::Null)
@@ -412,6 +417,8 @@ mod tests {
         assert_eq!(Place::parse("$JS.ACK.S.C.2.30.4.1700000000.5"), Some(place));
         let new = Place::parse("$JS.ACK._.hash.S.C.2.30.4.1700000000.5.rnd").unwrap();
         assert_eq!((new.deliveries, new.sequence, new.pending), (2, 30, 5));
+        let domain = Place::parse("$JS.ACK.hub0.hash.S.C.2.30.4.1700000000.5").unwrap();
+        assert_eq!(domain, new);
         for bad in [
             "",
             "$JS.ACK.S",

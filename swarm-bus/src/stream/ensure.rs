@@ -1,6 +1,6 @@
 //! Makes streams and consumers what they shall be.
 
-use super::api::difference;
+use super::api::{SOURCES, difference};
 use super::{ConsumerConfig, StreamConfig, StreamError};
 use crate::client::Client;
 use serde_json::{Map, Value, json};
@@ -26,14 +26,18 @@ impl Client {
     pub async fn ensure_stream(&self, config: &StreamConfig) -> Result<Ensured, StreamError> {
         config.check(self.server_version()?)?;
         let name = &config.name;
-        let asked = config.to_json();
-        let info = format!("$JS.API.STREAM.INFO.{name}");
+        let mut asked = config.to_json();
+        let info = self.api(format_args!("STREAM.INFO.{name}"));
         let (present, verb) = match self.stream_api(&info, &Value::Null).await {
             Ok(present) => (Some(present), "UPDATE"),
             Err(StreamError::NoStream) => (None, "CREATE"),
             Err(error) => return Err(error),
         };
-        let subject = format!("$JS.API.STREAM.{verb}.{name}");
+        // Said only where there is something to take away.
+        if present.as_ref().is_some_and(|p| p.contains_key(SOURCES)) {
+            asked.entry(SOURCES).or_insert_with(|| json!([]));
+        }
+        let subject = self.api(format_args!("STREAM.{verb}.{name}"));
         self.ensure(present, asked, |config| (subject, Value::Object(config)))
             .await
     }
@@ -47,13 +51,13 @@ impl Client {
         config.check(self.server_version()?)?;
         let (stream, durable) = (&config.stream, &config.durable);
         let asked = config.to_json();
-        let info = format!("$JS.API.CONSUMER.INFO.{stream}.{durable}");
+        let info = self.api(format_args!("CONSUMER.INFO.{stream}.{durable}"));
         let present = match self.stream_api(&info, &Value::Null).await {
             Ok(present) => Some(present),
             Err(StreamError::NoConsumer) => None,
             Err(error) => return Err(error),
         };
-        let subject = format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}");
+        let subject = self.api(format_args!("CONSUMER.DURABLE.CREATE.{stream}.{durable}"));
         self.ensure(present, asked, |config| {
             (subject, json!({"stream_name": stream, "config": config}))
         })

@@ -47,6 +47,23 @@ pub struct StreamInfo {
     pub last_sequence: u64,
     /// How many consumers read it.
     pub consumers: u64,
+    /// The streams that it takes messages from, or is a copy of.
+    pub sources: Vec<SourceInfo>,
+}
+
+/// How far a stream is with another one that it takes messages from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SourceInfo {
+    /// The name of the other one.
+    pub stream: String,
+    /// What the other one's API begins with, where it is of another domain.
+    pub api: Option<String>,
+    /// How many messages are still to be taken, as far as was heard.
+    pub lag: u64,
+    /// How long ago something was heard of it; `None` where nothing was yet.
+    #[serde(rename = "silent_seconds", serialize_with = "seconds")]
+    pub silent: Option<Duration>,
 }
 
 fn seconds<S: serde::Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
@@ -101,10 +118,11 @@ impl Client {
             // `null` where there is none
             streams: Option<Vec<StreamSummary>>,
         }
+        let list = self.api(format_args!("STREAM.LIST"));
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
             let body = json!({"offset": found.len()});
-            let page: Page = self.stream_request("$JS.API.STREAM.LIST", &body).await?;
+            let page: Page = self.stream_request(&list, &body).await?;
             let before = found.len();
             found.extend(page.streams.into_iter().flatten().map(StreamInfo::from));
             if found.len() == before || found.len() >= page.total {
@@ -168,7 +186,7 @@ impl Client {
         if keep > 0 {
             body.insert("keep".to_owned(), json!(keep));
         }
-        let subject = format!("$JS.API.STREAM.PURGE.{stream}");
+        let subject = self.api(format_args!("STREAM.PURGE.{stream}"));
         let purged: Purged = self.stream_request(&subject, &body.into()).await?;
         Ok(purged.purged)
     }

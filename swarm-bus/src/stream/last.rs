@@ -21,7 +21,7 @@ impl Client {
         topic: &T,
     ) -> Result<Option<Result<Message<T>, ReceiveError>>, StreamError> {
         let subject = topic.subject();
-        let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let request = self.api(format_args!("DIRECT.GET.{stream}.{subject}"));
         let within = self.core.options.timeout;
         let answer = self
             .ask(&request, &Headers::new(), &Bytes::new(), within)

@@ -4,6 +4,7 @@
 //! [`Client::ensure_stream`](crate::client::Client::ensure_stream) makes it so.
 
 mod config;
+mod source;
 mod taken;
 mod version;
 
@@ -37,6 +38,7 @@ mod stored;
 mod summary;
 
 pub use config::{ConsumerConfig, Discard, Retention, Start, Storage, StreamConfig};
+pub use source::{External, Gaps, Origin, Source};
 pub use taken::{Taken, Taking};
 pub use version::{ParseVersionError, ServerVersion, Unsupported};
 
@@ -55,7 +57,7 @@ pub use error::StreamError;
 #[cfg(feature = "client")]
 pub(crate) use follow::{Follow, FollowError, Followed, Scope};
 #[cfg(feature = "client")]
-pub use inspect::{StoredMessage, StreamInfo};
+pub use inspect::{SourceInfo, StoredMessage, StreamInfo};
 #[cfg(feature = "client")]
 pub(crate) use read::Reader;
 #[cfg(feature = "testing")]

@@ -12,6 +12,7 @@ use crate::{Headers, Pattern, Subject, Token};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -152,17 +153,18 @@ impl Reader {
             true => "DIRECT.GET",
             false => "STREAM.MSG.GET",
         };
+        let api = |request: fmt::Arguments<'_>| self.client.api(request);
         let (subject, body) = match wanted {
             // In this form the server's permissions can tell one subject from another.
             Wanted::Last(subject) if direct => {
-                (format!("$JS.API.{verb}.{stream}.{subject}"), Bytes::new())
+                (api(format_args!("{verb}.{stream}.{subject}")), Bytes::new())
             }
             Wanted::Last(subject) => (
-                format!("$JS.API.{verb}.{stream}"),
+                api(format_args!("{verb}.{stream}")),
                 json!({"last_by_subj": subject}).to_string().into(),
             ),
             Wanted::Next { filter, from } => (
-                format!("$JS.API.{verb}.{stream}"),
+                api(format_args!("{verb}.{stream}")),
                 json!({"seq": from, "next_by_subj": filter})
                     .to_string()
                     .into(),
@@ -212,7 +214,7 @@ impl Client {
         stream: &Token,
         wanted: &Value,
     ) -> Result<StreamSummary, StreamError> {
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let subject = self.api(format_args!("STREAM.INFO.{stream}"));
         self.stream_request(&subject, wanted).await
     }
 
@@ -223,7 +225,7 @@ impl Client {
         stream: &Token,
         wanted: &Value,
     ) -> Result<Option<Stored>, StreamError> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let subject = self.api(format_args!("STREAM.MSG.GET.{stream}"));
         let body = Bytes::from(wanted.to_string());
         let within = self.core.options.timeout;
         let answer = self.ask(&subject, &Headers::new(), &body, within).await;

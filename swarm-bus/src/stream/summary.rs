@@ -1,6 +1,6 @@
 //! What JetStream says of a stream: the answer to `STREAM.INFO`.
 
-use super::inspect::StreamInfo;
+use super::inspect::{SourceInfo, StreamInfo};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(crate) struct StreamSummary {
     pub(super) config: Settings,
     #[serde(default)]
     pub(super) state: State,
+    sources: Option<Vec<SourceState>>,
+    mirror: Option<SourceState>,
     /// How many subjects there are, of those that were asked for.
     #[serde(default)]
     pub(super) total: usize,
@@ -47,6 +49,21 @@ pub(super) struct State {
     pub(super) subjects: HashMap<String, u64>,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct SourceState {
+    name: String,
+    external: Option<Elsewhere>,
+    lag: u64,
+    /// In nanoseconds; -1 for never.
+    active: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Elsewhere {
+    api: String,
+}
+
 /// What a stream holds. Two that are equal are of the same messages, as long as it is the same
 /// stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,14 +90,29 @@ impl StreamSummary {
     }
 }
 
+impl From<SourceState> for SourceInfo {
+    fn from(source: SourceState) -> Self {
+        let silent = u64::try_from(source.active).ok();
+        Self {
+            stream: source.name,
+            api: source.external.map(|external| external.api),
+            lag: source.lag,
+            silent: silent.map(Duration::from_nanos),
+        }
+    }
+}
+
 impl From<StreamSummary> for StreamInfo {
     fn from(summary: StreamSummary) -> Self {
         let StreamSummary {
             created,
             config,
             state,
+            sources,
+            mirror,
             ..
         } = summary;
+        let sources = sources.into_iter().flatten().chain(mirror);
         let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
         Self {
             name: config.name,
@@ -98,6 +130,7 @@ impl From<StreamSummary> for StreamInfo {
             first_sequence: state.first_seq,
             last_sequence: state.last_seq,
             consumers: state.consumer_count,
+            sources: sources.map(SourceInfo::from).collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a server's version can do.
 
-use super::{ConsumerConfig, StreamConfig};
+use super::{ConsumerConfig, Source, StreamConfig};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,6 +80,7 @@ pub struct Unsupported {
     pub server: ServerVersion,
 }
 
+const SEVERAL: &str = "several sources of one stream";
 const MESSAGE_TTL: &str = "an age limit for single messages";
 
 impl ServerVersion {
@@ -98,9 +100,21 @@ impl StreamConfig {
         needs(self.direct_get, "direct get", ServerVersion::V2_9, server)?;
         needs(self.compressed, "compression", ServerVersion::V2_10, server)?;
         needs(self.message_ttl, MESSAGE_TTL, ServerVersion::V2_11, server)?;
+        let names: BTreeSet<_> = self.sources.iter().map(name_and_place).collect();
+        let several = names.len() < self.sources.len();
+        needs(several, SEVERAL, ServerVersion::V2_10, server)?;
         let noted = !self.metadata.is_empty();
         needs(noted, "stream metadata", ServerVersion::V2_10, server)
     }
+}
+
+/// By what an old server tells sources apart.
+fn name_and_place(source: &Source) -> (&str, Option<&str>) {
+    let api = source
+        .external
+        .as_ref()
+        .map(|external| external.api.as_str());
+    (source.stream.as_str(), api)
 }
 
 impl ConsumerConfig {
@@ -168,5 +182,20 @@ mod tests {
         let refused = stream.check(ServerVersion::new(2, 10, 29)).unwrap_err();
         assert_eq!(refused.feature, MESSAGE_TTL);
         assert_eq!(refused.needs, ServerVersion::new(2, 11, 0));
+
+        stream.message_ttl = false;
+        let from = Token::from_static("FROM");
+        let [one, other] = ["a", "b"].map(Token::from_static);
+        stream.sources = vec![
+            Source::in_domain(from.clone(), &one),
+            Source::in_domain(from.clone(), &other),
+            Source::new(from.clone()),
+        ];
+        assert!(stream.check(old).is_ok(), "their places differ");
+        let mut again = Source::new(from);
+        again.filter = Some(Pattern::from_static("b"));
+        stream.sources.push(again);
+        assert_eq!(stream.check(old).unwrap_err().feature, SEVERAL);
+        assert!(stream.check(ServerVersion::new(2, 10, 0)).is_ok());
     }
 }

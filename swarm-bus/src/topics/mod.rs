@@ -23,7 +23,10 @@ mod trust;
 pub use commands::{Command, CommandReply, Commands, Ping, PingCommand, Pong};
 pub use endpoints::{Endpoints, NodeEndpoints};
 pub use events::{Alert, NodeEvent, NodeEvents, Occurrence, Severity};
-pub use streams::{ENDPOINTS_STREAM, EVENTS_STREAM, TRUST_STREAM, events_consumer, mesh_streams};
+pub use streams::{
+    ENDPOINTS_STREAM, EVENTS_STREAM, TRUST_STREAM, events_consumer, leaf_stream, leaf_streams,
+    mesh_streams, mesh_streams_with,
+};
 pub use telemetry::{Samples, Telemetry};
 pub use timestamp::Timestamp;
 pub use trust::TrustBundle;

@@ -1,6 +1,7 @@
 //! The streams that keep the mesh's stored topics.
 
 use super::{NodeEndpoints, NodeEvents, TrustBundle};
+use crate::permissions::Leaf;
 use crate::stream::{ConsumerConfig, StreamConfig};
 use crate::{Token, Topic};
 use std::time::Duration;
@@ -35,6 +36,43 @@ pub fn mesh_streams() -> Vec<StreamConfig> {
     trust.max_bytes = Some(64 << 20);
     trust.direct_get = true;
     vec![events, endpoints, trust]
+}
+
+/// Returns the streams that a node makes sure of at a [server of its own](crate::permissions::Leaf),
+/// from which the hub takes them: its own events, for six days or 64 MiB, whichever is less. Then
+/// the oldest give way.
+#[must_use]
+pub fn leaf_streams(node: &Token) -> Vec<StreamConfig> {
+    let own = NodeEvents::filter(Some(node)).pattern().clone();
+    let mut events = StreamConfig::new(leaf_stream(node), vec![own]);
+    events.max_age = Some(Duration::from_secs(6 * 24 * 3600));
+    events.max_bytes = Some(64 << 20);
+    vec![events]
+}
+
+/// Returns the name of the stream of a leaf node's own events, here and at the hub: `LEAF_<node>`.
+///
+/// # Panics
+/// When the name is longer than a token may be.
+#[must_use]
+pub fn leaf_stream(node: &Token) -> Token {
+    Token::parse(&format!("LEAF_{node}")).expect("the id of a node is a short token")
+}
+
+/// Returns the streams that a hub makes sure of which has these leaf nodes, in the order in which
+/// they are to be made.
+#[must_use]
+pub fn mesh_streams_with(leaves: &[Leaf]) -> Vec<StreamConfig> {
+    let mut streams: Vec<_> = leaves.iter().flat_map(Leaf::inlets).collect();
+    for mut stream in mesh_streams() {
+        let own = |leaf: &Leaf| -> Vec<_> {
+            let subjects = stream.subjects.iter();
+            subjects.flat_map(|subject| leaf.own(subject)).collect()
+        };
+        stream.sources = leaves.iter().flat_map(own).collect();
+        streams.push(stream);
+    }
+    streams
 }
 
 /// Returns the consumer by which a node reads the events that it missed.

@@ -10,6 +10,7 @@ mod codec;
 mod corpus;
 mod dead_letter;
 mod delivery;
+mod domain;
 mod faults;
 mod hostile;
 mod in_process;

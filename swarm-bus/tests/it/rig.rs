@@ -264,6 +264,16 @@ impl Rig {
         assert!(sent.success());
     }
 
+    /// Gives a server that does not run a JetStream domain, and a user these permissions.
+    pub(crate) fn in_domain(&mut self, domain: &str, node: &str, permissions: Permissions) {
+        self.users.retain(|(name, _)| *name != uri(node));
+        self.users.push((uri(node), permissions));
+        self.configure();
+        let conf = std::fs::read_to_string(self.path("nats.conf")).unwrap();
+        let conf = conf.replace("jetstream {", &format!("jetstream {{domain: {domain}, "));
+        self.write("nats.conf", &conf);
+    }
+
     /// Takes a user away from a server that does not run.
     pub(crate) fn revoke_quietly(&mut self, node: &str) {
         self.users.retain(|(name, _)| *name != uri(node));

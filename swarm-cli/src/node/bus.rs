@@ -59,7 +59,8 @@ async fn announce(shared: &Shared) {
     let mut states = shared.bus.states();
     while states.until(State::is_connected).await.is_some() {
         if shared.hub.is_some() {
-            for stream in topics::mesh_streams() {
+            let leaves = wire::leaves(shared.member.plan());
+            for stream in topics::mesh_streams_with(&leaves) {
                 if let Err(error) = shared.bus.ensure_stream(&stream).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -70,6 +71,16 @@ async fn announce(shared: &Shared) {
             trust::publish(shared).await;
             for (node, endpoint) in shared.seen_endpoints() {
                 publish_endpoint(shared, &node, endpoint).await;
+            }
+        }
+        if shared.leaf.is_some() {
+            for stream in topics::leaf_streams(&own(shared)) {
+                if let Err(error) = shared.bus.ensure_stream(&stream).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a stream of this node's own bus is missing"
+                    );
+                }
             }
         }
         let up = NodeEvent {

@@ -9,6 +9,7 @@ use swarm_bus::{Metric, MetricKind};
 
 use crate::http;
 
+use super::supervisor::Supervised;
 use super::{Hub, Shared};
 
 /// The metrics of a node, in the text format 0.0.4.
@@ -18,9 +19,13 @@ pub(super) async fn text(shared: &Shared) -> String {
     add_tunnel(&mut page, shared);
     page.add_all(shared.bus.statistics().metrics());
     if let Some(hub) = &shared.hub {
-        add_services(&mut page, hub);
+        add_services(&mut page, hub.services.all());
+        add_front(&mut page, hub);
         add_nats(&mut page, shared).await;
         add_synapse(&mut page, shared).await;
+    }
+    if let Some(leaf) = &shared.leaf {
+        add_services(&mut page, [&leaf.nats]);
     }
     page.text()
 }
@@ -294,8 +299,8 @@ fn tunnel_family(name: &str) -> (&'static str, &'static str) {
     }
 }
 
-fn add_services(page: &mut Page, hub: &Hub) {
-    for service in hub.services.all() {
+fn add_services<'a>(page: &mut Page, services: impl IntoIterator<Item = &'a Supervised>) {
+    for service in services {
         let condition = service.condition();
         let labels = [("service", service.name())];
         page.gauge(
@@ -311,6 +316,9 @@ fn add_services(page: &mut Page, hub: &Hub) {
             number(condition.restarts),
         );
     }
+}
+
+fn add_front(page: &mut Page, hub: &Hub) {
     for (name, value) in hub.front.counters().iter() {
         let labels = [("outcome", name)];
         page.counter(

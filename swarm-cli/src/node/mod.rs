@@ -15,6 +15,7 @@ mod commands;
 mod endpoints;
 mod health;
 pub(crate) mod interface;
+mod leaf;
 mod local;
 mod metrics;
 mod renewal;
@@ -48,6 +49,7 @@ use crate::status::{
 use crate::wire;
 
 use self::endpoints::Endpoints;
+use self::leaf::OwnBus;
 use self::rooms::Rooms;
 use self::services::{Programs, Services};
 use self::tunnel::MeshTunnel;
@@ -64,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) rooms: Rooms,
     /// On a hub: the authority of this machine, and the servers.
     pub(crate) hub: Option<Hub>,
+    /// On a node that has a bus of its own.
+    pub(crate) leaf: Option<OwnBus>,
     /// Rung when the authority should be looked at now.
     pub(crate) refresh: Notify,
     started: Instant,
@@ -127,6 +131,10 @@ impl Node {
             }
             None => None,
         };
+        let leaf = match member.is_leaf() {
+            true => Some(OwnBus::start(&member)?),
+            false => None,
+        };
         let shared = Arc::new(Shared {
             endpoints: Endpoints::open(member.node_layout().endpoints()),
             bus: member.bus(),
@@ -136,6 +144,7 @@ impl Node {
             member,
             tunnel,
             hub,
+            leaf,
         });
         shared.follow_roster();
 
@@ -211,6 +220,9 @@ impl Node {
         }
         if let Some(hub) = &self.shared.hub {
             hub.services.stop().await;
+        }
+        if let Some(leaf) = &self.shared.leaf {
+            leaf.nats.stop().await;
         }
         self.tasks.shutdown().await;
     }
@@ -297,6 +309,7 @@ impl Shared {
             .map(|hub| hub.services.all().map(service_status))
             .into_iter()
             .flatten()
+            .chain(self.leaf.as_ref().map(|leaf| service_status(&leaf.nats)))
             .collect();
         let mut status = Status {
             swarm: identity.swarm.to_string(),

@@ -27,15 +27,8 @@ pub(crate) struct Programs {
 impl Programs {
     /// Finds the programs in PATH.
     pub(crate) fn find() -> Result<Self, Error> {
-        find(
-            "setpriv",
-            "install util-linux (Debian: apt-get install util-linux)",
-        )?;
         Ok(Self {
-            nats: find(
-                "nats-server",
-                "install it (Debian: apt-get install nats-server)",
-            )?,
+            nats: find_nats()?,
             synapse: find(
                 "synapse_homeserver",
                 "install Synapse (PyPI: pip install 'matrix-synapse[jwt]')",
@@ -155,6 +148,18 @@ impl Services {
     }
 }
 
+/// Finds nats-server, and what starts it.
+pub(super) fn find_nats() -> Result<String, Error> {
+    find(
+        "setpriv",
+        "install util-linux (Debian: apt-get install util-linux)",
+    )?;
+    find(
+        "nats-server",
+        "install it (Debian: apt-get install nats-server)",
+    )
+}
+
 /// Finds a program in PATH, the way a shell does.
 fn find(program: &'static str, install: &'static str) -> Result<String, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -166,7 +171,7 @@ fn find(program: &'static str, install: &'static str) -> Result<String, Error> {
 }
 
 /// Fails when a port is taken: a server would fail as well, but say so in its log only.
-fn require_free(address: SocketAddr, what: &'static str) -> Result<(), Error> {
+pub(super) fn require_free(address: SocketAddr, what: &'static str) -> Result<(), Error> {
     match std::net::TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(source) => Err(Error::Listen {

@@ -99,6 +99,15 @@ impl Supervised {
     /// Sends SIGHUP, upon which the program reads its configuration again; nothing when it is down, for it
     /// reads it at its start.
     pub(crate) fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Ends the program, which starts again at once, and reads everything anew.
+    pub(crate) fn restart(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = self
             .condition
             .borrow()
@@ -106,7 +115,7 @@ impl Supervised {
             .and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid {
             // it may have ended this instant; then its next start reads the configuration
-            let _ = kill_process(pid, Signal::HUP);
+            let _ = kill_process(pid, signal);
         }
     }
 

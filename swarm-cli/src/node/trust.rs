@@ -41,6 +41,9 @@ pub(super) async fn follow(shared: Arc<Shared>) {
             shared.rooms.roster_changed();
             publish(&shared).await;
         }
+        if let Some(leaf) = &shared.leaf {
+            leaf.follow(&shared.member);
+        }
         if generation.changed().await.is_err() {
             return;
         }

@@ -164,7 +164,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// A node that joins by what is carried.
-fn admit(hub: &Swarm, edge: &Swarm, id: &str) {
+pub(crate) fn admit(hub: &Swarm, edge: &Swarm, id: &str) {
     let request = edge.run(&["request", id]).success();
     let request = file(&edge.path(""), "request", &request);
     let grant = hub.run(&["grant", id, request.to_str().unwrap(), "--role", "edge"]);

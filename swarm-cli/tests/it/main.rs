@@ -8,6 +8,7 @@ mod bootstrap;
 mod bus;
 mod certificates;
 mod lab;
+mod leaf;
 mod offline;
 mod program;
 mod wg;

@@ -72,6 +72,13 @@ pub enum NodeChange {
         /// From now on.
         to: Option<SocketAddr>,
     },
+    /// The node has a bus of its own from now on, or has none any more.
+    Leaf {
+        /// The node.
+        id: NodeId,
+        /// Whether it has one from now on.
+        to: bool,
+    },
 }
 
 /// A change of a setting.
@@ -111,6 +118,9 @@ pub enum Action {
     RestartFront,
     /// Every node has to serve its health elsewhere.
     RestartHealth,
+    /// The nodes with a bus of their own, and those that change it, have to stop and start, with
+    /// their bus.
+    RestartLeaves,
 }
 
 impl PlanDiff {
@@ -157,6 +167,7 @@ pub fn plans(old: &Plan, new: &Plan) -> PlanDiff {
     }) {
         diff.actions.push(Action::RestartTunnels);
     }
+    leaf_actions(old, new, &mut diff);
     diff.actions.sort_unstable();
     diff.actions.dedup();
     if diff.actions.contains(&Action::RestartBus) {
@@ -167,6 +178,42 @@ pub fn plans(old: &Plan, new: &Plan) -> PlanDiff {
             .retain(|action| *action != Action::ReissueChanged);
     }
     diff
+}
+
+/// What changes about nodes with a bus of their own asks for.
+fn leaf_actions(old: &Plan, new: &Plan, diff: &mut PlanDiff) {
+    let has = |plan: &Plan| plan.leaves().next().is_some();
+    let leaves = |plan: &Plan| -> Vec<_> { plan.leaves().map(|leaf| leaf.id.clone()).collect() };
+    // Settings of what nobody has change nothing.
+    if !has(old) && !has(new) {
+        diff.actions
+            .retain(|action| *action != Action::RestartLeaves);
+        return;
+    }
+    if leaves(old) != leaves(new) {
+        // A reload takes a new account, and refuses a new listener.
+        let at_hub = match has(old) == has(new) {
+            true => Action::ReloadBus,
+            false => Action::RestartBus,
+        };
+        diff.actions.extend([at_hub, Action::RestartLeaves]);
+    }
+    if old.nats().leaf.link_port != new.nats().leaf.link_port {
+        diff.actions.push(Action::RestartBus);
+    }
+    let shared = |plan: &Plan| {
+        let nats = plan.nats();
+        (
+            nats.max_payload,
+            nats.max_connections,
+            nats.write_deadline,
+            nats.ping_interval,
+        )
+    };
+    let moved = old.primary().addresses.v4 != new.primary().addresses.v4;
+    if shared(old) != shared(new) || moved {
+        diff.actions.push(Action::RestartLeaves);
+    }
 }
 
 fn node_changes(old: &Plan, new: &Plan) -> Vec<NodeChange> {
@@ -211,6 +258,12 @@ fn changed_node(old: &NodePlan, new: &NodePlan, changes: &mut Vec<NodeChange>) {
     if old.enroll != new.enroll {
         let (from, to) = (old.enroll, new.enroll);
         changes.push(NodeChange::Enroll { id: id(), from, to });
+    }
+    if old.leaf != new.leaf {
+        changes.push(NodeChange::Leaf {
+            id: id(),
+            to: new.leaf,
+        });
     }
 }
 
@@ -289,6 +342,31 @@ fn settings(plan: &Plan) -> Vec<(&'static str, String, Vec<Action>)> {
             vec![RestartBus],
         ),
         (
+            "nats.leaf.link_port",
+            nats.leaf.link_port.to_string(),
+            vec![RestartLeaves],
+        ),
+        (
+            "nats.leaf.port",
+            nats.leaf.port.to_string(),
+            vec![RestartLeaves],
+        ),
+        (
+            "nats.leaf.monitor_port",
+            nats.leaf.monitor_port.to_string(),
+            vec![RestartLeaves],
+        ),
+        (
+            "nats.leaf.max_memory",
+            nats.leaf.max_memory.to_string(),
+            vec![RestartLeaves],
+        ),
+        (
+            "nats.leaf.max_file",
+            nats.leaf.max_file.to_string(),
+            vec![RestartLeaves],
+        ),
+        (
             "matrix.port",
             matrix.port.to_string(),
             vec![RestartFront, RestartRooms],
@@ -365,11 +443,28 @@ mod tests {
                 ],
             ),
             ("nodes.edge1 = {}", vec![]),
+            ("nodes.edge1.leaf = true", vec![RestartBus, RestartLeaves]),
+            ("nats.leaf.port = 4300", vec![]),
         ] {
             let diff = plans(&plan(""), &plan(more));
             assert!(!diff.is_empty(), "{more}");
             assert_eq!(diff.actions, actions, "{more}");
         }
+    }
+
+    #[test]
+    fn another_leaf_node_needs_a_reload_and_the_first_a_restart() {
+        use Action::*;
+        let one = plan("nodes.a.leaf = true\nnodes.b = {}");
+        let two = plan("nodes.a.leaf = true\nnodes.b.leaf = true");
+        let diff = plans(&one, &two);
+        assert_eq!(diff.actions, [ReloadBus, RestartLeaves]);
+        let b = NodeId::parse("b").unwrap();
+        assert_eq!(diff.nodes, [NodeChange::Leaf { id: b, to: true }]);
+        let moved = plan("nodes.a.leaf = true\nnodes.b = {}\nnats.leaf.link_port = 7423");
+        assert_eq!(plans(&one, &moved).actions, [RestartBus, RestartLeaves]);
+        let payload = plan("nodes.a.leaf = true\nnodes.b = {}\nnats.max_payload = \"2MiB\"");
+        assert_eq!(plans(&one, &payload).actions, [ReloadBus, RestartLeaves]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn nats(text: &str) -> Vec<Warning> {
             monitoring(&conf, &mut found);
             tls(&conf, &mut found);
             jetstream(&conf, &mut found);
+            leafnodes(&conf, &mut found);
             users(&conf, &mut found);
             found.sort_by_key(|warning| warning.line);
             found
@@ -207,6 +208,71 @@ fn jetstream(conf: &Value, found: &mut Vec<Warning>) {
             );
         }
         Some(_) => {}
+    }
+}
+
+/// What stands about leaf nodes, on either side of the link.
+fn leafnodes(conf: &Value, found: &mut Vec<Warning>) {
+    let Some(block) = conf.get(&["leafnodes", "leafnode"]) else {
+        return;
+    };
+    let remotes = block
+        .get(&["remotes"])
+        .map(Value::items)
+        .unwrap_or_default();
+    for remote in remotes {
+        let url = remote.get(&["url", "urls"]);
+        let name = url.and_then(Value::text).unwrap_or("leafnodes.remotes");
+        match remote.get(&["tls"]) {
+            None => {
+                let message = "the hub is not asked who it is, and the link may be in the clear: give it a \
+                               tls block";
+                warn(found, "nats-clear-link", name, Some(remote), message);
+            }
+            Some(tls) if tls.get(&["ca_file"]).is_none() => {
+                let message =
+                    "without ca_file every public authority of the system may name the hub";
+                warn(found, "nats-system-authorities", name, Some(tls), message);
+            }
+            Some(_) => {}
+        }
+    }
+    if let (false, Some(jetstream)) = (remotes.is_empty(), conf.get(&["jetstream"]))
+        && jetstream.get(&["domain"]).is_none()
+    {
+        let message = "without a domain of its own a leaf node's JetStream is the hub's: it stores nothing \
+                       while the link is down";
+        let subject = "jetstream.domain";
+        warn(found, "nats-no-domain", subject, Some(jetstream), message);
+    }
+    let users = block
+        .get(&["authorization"])
+        .and_then(|a| a.get(&["users"]));
+    if let Some(users) = users {
+        let message = "such users have no permissions: name them in accounts, with \
+                       allowed_connection_types";
+        let subject = "leafnodes.authorization";
+        warn(found, "nats-unlimited-link", subject, Some(users), message);
+    }
+    let accounts = conf.get(&["accounts"]).into_iter();
+    for (name, account) in accounts.flat_map(Value::entries) {
+        let users = account
+            .get(&["users"])
+            .map(Value::items)
+            .unwrap_or_default();
+        let is_link = |user: &&Value| {
+            let kinds = user.get(&["allowed_connection_types"]);
+            let kinds = kinds.map(Value::items).unwrap_or_default();
+            kinds
+                .iter()
+                .filter_map(Value::text)
+                .any(|kind| kind.eq_ignore_ascii_case("LEAFNODE"))
+        };
+        if let (Some(link), 2..) = (users.iter().find(is_link), users.len()) {
+            let message = "what a link may publish is left to the server at its other end (seen with \
+                           nats-server 2.9.10): give it an account of its own";
+            warn(found, "nats-shared-account", name, Some(link), message);
+        }
     }
 }
 
@@ -404,9 +470,38 @@ accounts { SYS {}, A { users: [
     fn a_second_listener_needs_mapping_and_limited_users() {
         let open = format!("{GOOD}websocket {{ port: 8080 }}\n");
         assert_eq!(rules(&open), ["nats-any-connection", "nats-open-listener"]);
-        let outward = format!("{GOOD}leafnodes {{ remotes: [{{ url: \"x\" }}] }}\n")
-            .replace("{ user", "{ allowed_connection_types: [\"STANDARD\"], user");
+        let outward =
+            format!("{GOOD}leafnodes {{ remotes: [{{ url: \"x\", tls {{ ca_file: c }} }}] }}\n")
+                .replace("store_dir", "domain: a, store_dir")
+                .replace("{ user", "{ allowed_connection_types: [\"STANDARD\"], user");
         assert_eq!(rules(&outward), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_link_needs_a_known_hub_a_domain_and_an_account_of_its_own() {
+        let leaf = GOOD
+            .replace("{ user", "{ allowed_connection_types: [\"STANDARD\"], user")
+            .replace("store_dir", "domain: a, store_dir")
+            + "leafnodes { remotes: [{ url: \"x\", tls { ca_file: c } }] }\n";
+        assert_eq!(rules(&leaf), [] as [&str; 0]);
+        for (from, to, rule) in [
+            (", tls { ca_file: c }", "", "nats-clear-link"),
+            ("tls { ca_file: c }", "tls {}", "nats-system-authorities"),
+            ("domain: a, ", "", "nats-no-domain"),
+        ] {
+            assert_eq!(rules(&leaf.replace(from, to)), [rule], "{to}");
+        }
+        let hub = GOOD.replace("{ user", "{ allowed_connection_types: [\"STANDARD\"], user")
+            + "leafnodes { listen: 10.0.0.1:7422, tls { verify_and_map: true } }\n";
+        assert_eq!(rules(&hub), [] as [&str; 0]);
+        let second = "{ user: \"spiffe://s/node/b\", allowed_connection_types: [\"LEAFNODE\"], \
+                      permissions: { publish: \"b\", subscribe: \"b\" } }";
+        let shared = hub.replace("\n] } }", &format!("\n{second}\n] }} }}"));
+        assert_eq!(rules(&shared), ["nats-shared-account"]);
+        let apart = hub.replace("\n] } }", &format!("\n] }}, B {{ users: [{second}] }} }}"));
+        assert_eq!(rules(&apart), [] as [&str; 0]);
+        let second = hub.replace("listen:", "authorization { users: [{ user: a }] }; listen:");
+        assert!(rules(&second).contains(&"nats-unlimited-link"));
     }
 
     #[test]

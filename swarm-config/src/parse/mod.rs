@@ -17,8 +17,8 @@ pub(crate) use source::{At, Draft, Place, tell};
 
 use crate::error::{ProblemKind, Problems};
 use crate::model::{
-    CaSection, HealthSection, JetStreamSection, MatrixSection, NatsSection, NodeSection, SwarmFile,
-    WireGuardSection,
+    CaSection, HealthSection, JetStreamSection, LeafSection, MatrixSection, NatsSection,
+    NodeSection, SwarmFile, WireGuardSection,
 };
 use crate::value::{ByteSize, Domain, NodeId, Role, Span, SwarmName, ValueError};
 
@@ -148,6 +148,7 @@ fn read_node(id: At<NodeId>, mut section: Section<'_>, found: &mut Found) -> Nod
         address: section.text("address", mesh_address, found),
         endpoint: section.text("endpoint", public_address, found),
         enroll: section.text("enroll", public_address, found),
+        leaf: section.flag("leaf", found),
     };
     section.finish(found);
     node
@@ -174,14 +175,25 @@ fn read_nats(mut section: Section<'_>, found: &mut Found) -> NatsSection {
         write_deadline: section.text("write_deadline", within("the deadline", 1, 600), found),
         ping_interval: section.text("ping_interval", within("the interval", 1, 3600), found),
         jetstream: JetStreamSection::default(),
+        leaf: LeafSection::default(),
     };
+    let size = size_within("the limit", 1 << 20, 1 << 50);
     if let Some(mut jetstream) = section.table("jetstream", found) {
-        let size = size_within("the limit", 1 << 20, 1 << 50);
         read.jetstream = JetStreamSection {
             max_memory: jetstream.text("max_memory", &size, found),
             max_file: jetstream.text("max_file", &size, found),
         };
         jetstream.finish(found);
+    }
+    if let Some(mut leaf) = section.table("leaf", found) {
+        read.leaf = LeafSection {
+            link_port: port(&mut leaf, "link_port", found),
+            port: port(&mut leaf, "port", found),
+            monitor_port: port(&mut leaf, "monitor_port", found),
+            max_memory: leaf.text("max_memory", &size, found),
+            max_file: leaf.text("max_file", &size, found),
+        };
+        leaf.finish(found);
     }
     section.finish(found);
     read

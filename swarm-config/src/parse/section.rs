@@ -161,6 +161,21 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// The yes or no under a key.
+    pub(super) fn flag(&mut self, name: &'static str, found: &mut Found) -> Option<At<bool>> {
+        let value = self.find(name)?;
+        let place = Place::from(value.span());
+        let DeValue::Boolean(flag) = value.get_ref() else {
+            let kind = wrong_type("true or false", value.get_ref());
+            found.push(place.problem(self.key(name), kind));
+            return None;
+        };
+        Some(At {
+            value: *flag,
+            place,
+        })
+    }
+
     /// The list of texts under a key, each parsed.
     pub(super) fn list<T: PartialEq>(
         &mut self,

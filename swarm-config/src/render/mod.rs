@@ -4,6 +4,7 @@
 //! subjects are sorted. No secret is ever part of a rendered file; each file names the files
 //! that secrets lie in.
 
+mod leaf;
 mod nats;
 mod prometheus;
 mod synapse;
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use crate::layout::Layout;
 use crate::member::Member;
 use crate::plan::Plan;
-use crate::value::{AbsolutePath, NatsUser, NodeId, PublicKeyPem};
+use crate::value::{AbsolutePath, NatsSubject, NatsUser, NodeId, PublicKeyPem};
 
 pub use prometheus::Scrape;
 
@@ -53,6 +54,22 @@ pub enum RenderError {
     NotPrimary {
         /// The node.
         id: NodeId,
+    },
+    /// The node has no bus of its own.
+    #[error("{id} has no bus of its own: its leaf = true is missing in swarm.toml")]
+    NotALeaf {
+        /// The node.
+        id: NodeId,
+    },
+    /// Two nodes with a bus of their own would answer the same requests of the mesh.
+    #[error("{id} and {other} both answer {subject} over their links")]
+    DuplicateService {
+        /// One member.
+        id: NodeId,
+        /// The other member.
+        other: NodeId,
+        /// What is asked.
+        subject: NatsSubject,
     },
     /// The node is not among the members.
     #[error("{id} is not among the members")]
@@ -151,8 +168,8 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// Renders every file of the node: those of the bus and the rooms only at the primary hub,
-    /// and those of the rooms only with the key that logins are signed with.
+    /// Renders every file of the node: those of the bus and the rooms only at the primary hub, that
+    /// of a bus of its own at a leaf node, and those of the rooms only with the key that logins are signed with.
     ///
     /// # Errors
     /// [`RenderError`]: nothing is rendered then.
@@ -163,6 +180,8 @@ impl<'a> Renderer<'a> {
             if let Some(key) = login_key {
                 files.extend(self.synapse(key)?);
             }
+        } else if self.plan.is_leaf(self.node) {
+            files.push(self.nats_leaf()?);
         }
         files.push(self.wireguard()?);
         files.push(self.systemd());

@@ -2,25 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
+use super::leaf::Links;
 use super::{RenderError, RenderedFile, Renderer};
 use crate::layout::Layout;
 use crate::member::{Member, NatsPermissions, SubjectRules};
-use crate::value::{NatsSubject, Span};
+use crate::value::{NatsSubject, NodeId, Span};
 
 /// The account that all nodes share, and the one that is the server's own.
-const ACCOUNT: &str = "SWARM";
-const SYSTEM_ACCOUNT: &str = "SYS";
+pub(super) const ACCOUNT: &str = "SWARM";
+pub(super) const SYSTEM_ACCOUNT: &str = "SYS";
 
 impl Renderer<'_> {
     /// Renders the configuration of the bus.
     ///
     /// The server listens on the node's mesh address alone and takes only clients whose
-    /// certificate names a member; its monitoring is on loopback. The node itself has to be
+    /// certificate names a member; its monitoring is on loopback. Nodes with a bus of their own
+    /// come in by another listener of that address, each into an account of its own whose exports and
+    /// imports say what crosses: 2.9.10 leaves it to a leaf node to obey its permissions to publish. The node itself has to be
     /// among the members: nats-server lets everybody in when its list of users is empty.
     ///
     /// A member that is gone from the list loses its live connection when nats-server reloads
-    /// the file (SIGHUP). Every other way of taking a certificate back leaves it connected.
+    /// the file (SIGHUP). Every other way of taking a certificate back leaves it connected. The
+    /// connection of a leaf node outlives a reload, in an account that nothing leads out of any more.
     ///
     /// # Errors
     /// [`RenderError`].
@@ -33,14 +38,66 @@ impl Renderer<'_> {
             });
         }
         let nats = self.plan.nats();
+        let links = Links::of(self.plan, &members)?;
+        let mut out = self.server(self.plan.nats_address(), nats.monitor_port);
+        // By the plan, not by who is there: a reload refuses to close or open the listener, and with it
+        // that the last leaf node is taken out.
+        if self.plan.leaves().next().is_some() {
+            let tls = self.tls("  ", true);
+            let address = self.plan.leaf_link_address();
+            write!(
+                out,
+                "leafnodes {{\n  listen: \"{address}\"\n  no_advertise: true\n{tls}}}\n\n"
+            )
+            .expect("a String takes everything");
+        }
+        let (memory, file) = (nats.jetstream_max_memory, nats.jetstream_max_file);
+        out += &self.jetstream(None, memory.bytes(), file.bytes());
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            out.write_fmt(text).expect("a String takes everything");
+            out.push('\n');
+        };
+        line(format_args!("system_account: {SYSTEM_ACCOUNT}"));
+        line(format_args!(
+            "accounts {{\n  {SYSTEM_ACCOUNT} {{}}\n  {ACCOUNT} {{"
+        ));
+        line(format_args!("    jetstream: enabled\n    users: ["));
+        let mut users: BTreeMap<_, &Member> = BTreeMap::new();
+        for member in members {
+            if let Some(other) = users.insert(&member.nats_user, member) {
+                return Err(RenderError::DuplicateUser {
+                    id: other.id.clone(),
+                    other: member.id.clone(),
+                    user: member.nats_user.clone(),
+                });
+            }
+            if !self.plan.is_leaf(&member.id) {
+                line(format_args!("{}", user(member, "STANDARD", &member.nats)?));
+            }
+        }
+        line(format_args!(
+            "    ]{}\n  }}{}\n}}",
+            links.mesh(),
+            links.accounts()?
+        ));
+        Ok(RenderedFile {
+            path: Layout::NATS_CONF,
+            contents: out,
+            mode: 0o600,
+        })
+    }
+
+    /// What every server has before its streams and users.
+    pub(super) fn server(&self, listen: SocketAddr, monitor_port: u16) -> String {
+        let nats = self.plan.nats();
         let mut out = self.header();
         let mut line = |text: std::fmt::Arguments<'_>| {
             out.write_fmt(text).expect("a String takes everything");
             out.push('\n');
         };
         line(format_args!("server_name: \"{}\"", self.node));
-        line(format_args!("listen: \"{}\"", self.plan.nats_address()));
-        line(format_args!("http: \"127.0.0.1:{}\"", nats.monitor_port));
+        line(format_args!("listen: \"{listen}\""));
+        line(format_args!("http: \"127.0.0.1:{monitor_port}\""));
         line(format_args!("pid_file: \"{}\"\n", self.layout.nats_pid()));
         line(format_args!("max_payload: {}", nats.max_payload.bytes()));
         // A reload refuses to change it, so it never follows another setting: the most that a
@@ -56,61 +113,44 @@ impl Renderer<'_> {
             go_duration(nats.ping_interval)
         ));
         line(format_args!("ping_max: 2\n"));
-        line(format_args!("tls {{"));
-        line(format_args!(
-            "  cert_file: \"{}\"",
-            self.layout.tls_chain(self.node)
-        ));
-        line(format_args!(
-            "  key_file: \"{}\"",
-            self.layout.tls_key(self.node)
-        ));
+        out + &self.tls("", true) + "\n"
+    }
+
+    /// A block that shows the node's certificate and takes those of the swarm alone; where others
+    /// connect, each as the user that its certificate names.
+    pub(super) fn tls(&self, indent: &str, maps: bool) -> String {
+        let (chain, key) = (
+            self.layout.tls_chain(self.node),
+            self.layout.tls_key(self.node),
+        );
         // Without ca_file the system's authorities would be trusted, and nothing said.
-        line(format_args!(
-            "  ca_file: \"{}\"",
-            self.layout.trust(self.node)
-        ));
-        line(format_args!("  verify_and_map: true"));
-        line(format_args!("  timeout: 10\n}}\n"));
-        line(format_args!("jetstream {{"));
-        line(format_args!(
-            "  store_dir: \"{}\"",
-            self.layout.nats_store()
-        ));
-        line(format_args!(
-            "  max_memory_store: {}",
-            nats.jetstream_max_memory.bytes()
-        ));
-        line(format_args!(
-            "  max_file_store: {}\n}}\n",
-            nats.jetstream_max_file.bytes()
-        ));
-        line(format_args!("system_account: {SYSTEM_ACCOUNT}"));
-        line(format_args!(
-            "accounts {{\n  {SYSTEM_ACCOUNT} {{}}\n  {ACCOUNT} {{"
-        ));
-        line(format_args!("    jetstream: enabled\n    users: ["));
-        let mut users: BTreeMap<_, &Member> = BTreeMap::new();
-        for member in members {
-            if let Some(other) = users.insert(&member.nats_user, member) {
-                return Err(RenderError::DuplicateUser {
-                    id: other.id.clone(),
-                    other: member.id.clone(),
-                    user: member.nats_user.clone(),
-                });
-            }
-            line(format_args!("{}", user(member)?));
-        }
-        line(format_args!("    ]\n  }}\n}}"));
-        Ok(RenderedFile {
-            path: Layout::NATS_CONF,
-            contents: out,
-            mode: 0o600,
-        })
+        let trust = self.layout.trust(self.node);
+        let map = match maps {
+            true => format!("{indent}  verify_and_map: true\n"),
+            false => String::new(),
+        };
+        format!(
+            "{indent}tls {{\n{indent}  cert_file: \"{chain}\"\n{indent}  key_file: \"{key}\"\n\
+             {indent}  ca_file: \"{trust}\"\n{map}{indent}  timeout: 10\n{indent}}}\n"
+        )
+    }
+
+    pub(super) fn jetstream(&self, domain: Option<&NodeId>, memory: u64, file: u64) -> String {
+        let store = self.layout.nats_store();
+        let domain = domain.map_or(String::new(), |domain| format!("  domain: \"{domain}\"\n"));
+        format!(
+            "jetstream {{\n  store_dir: \"{store}\"\n{domain}  max_memory_store: {memory}\n  \
+             max_file_store: {file}\n}}\n\n"
+        )
     }
 }
 
-fn user(member: &Member) -> Result<String, RenderError> {
+/// A user of one kind of connection.
+pub(super) fn user(
+    member: &Member,
+    kind: &str,
+    permissions: &NatsPermissions,
+) -> Result<String, RenderError> {
     let refuse = |reason| RenderError::Permissions {
         id: member.id.clone(),
         reason,
@@ -119,9 +159,9 @@ fn user(member: &Member) -> Result<String, RenderError> {
         publish,
         subscribe,
         allow_responses,
-    } = &member.nats;
-    let mut permissions = rules("publish", publish);
-    permissions += &rules("subscribe", subscribe);
+    } = permissions;
+    let mut written = rules("publish", publish);
+    written += &rules("subscribe", subscribe);
     if let Some(responses) = allow_responses {
         // 0 is "the server's default" in the file, and a negative number "any number".
         if responses.max == 0 {
@@ -134,14 +174,14 @@ fn user(member: &Member) -> Result<String, RenderError> {
         let expires = go_duration(responses.expires);
         let max = responses.max;
         writeln!(
-            permissions,
+            written,
             "          allow_responses: {{ max: {max}, expires: \"{expires}\" }}"
         )
         .expect("a String takes everything");
     }
     Ok(format!(
-        "      {{\n        user: \"{}\"\n        allowed_connection_types: [\"STANDARD\"]\n        \
-         permissions: {{\n{permissions}        }}\n      }}",
+        "      {{\n        user: \"{}\"\n        allowed_connection_types: [\"{kind}\"]\n        \
+         permissions: {{\n{written}        }}\n      }}",
         member.nats_user
     ))
 }

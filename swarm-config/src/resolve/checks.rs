@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::{DEFAULT_ENROLL_PORT, key, value};
+use super::{DEFAULT_ENROLL_PORT, key, or, value};
 use crate::address::MeshNetwork;
 use crate::error::ProblemKind;
 use crate::model::SwarmFile;
@@ -68,6 +68,10 @@ impl SwarmFile {
                         .problem(key(id, "enroll"), ProblemKind::OnlyForHubs),
                 );
             }
+            if let (Some(at), true) = (&node.leaf, node.is_hub() && or(&node.leaf, false)) {
+                let problem = at.place.problem(key(id, "leaf"), ProblemKind::NotForHubs);
+                found.push(problem.hint("a hub has the bus that others are leaf nodes of"));
+            }
             for (name, at) in [("endpoint", &node.endpoint), ("enroll", &node.enroll)] {
                 let Some(at) = at else { continue };
                 check_public(&key(id, name), at, mesh, found);
@@ -104,6 +108,17 @@ impl SwarmFile {
                 "matrix.metrics_port",
                 matrix.metrics_port,
                 &self.matrix.metrics_port,
+            ),
+            (
+                "nats.leaf.link_port",
+                nats.leaf.link_port,
+                &self.nats.leaf.link_port,
+            ),
+            ("nats.leaf.port", nats.leaf.port, &self.nats.leaf.port),
+            (
+                "nats.leaf.monitor_port",
+                nats.leaf.monitor_port,
+                &self.nats.leaf.monitor_port,
             ),
             ("health.port", self.health_plan().port, &self.health.port),
         ];

@@ -13,7 +13,9 @@ use crate::address::{Addresses, MeshNetwork, default_network6};
 use crate::error::{ProblemKind, Problems};
 use crate::model::{NodeSection, SwarmFile};
 use crate::parse::{At, Draft, tell};
-use crate::plan::{CaPlan, HealthPlan, MatrixPlan, NatsPlan, NodePlan, Plan, WireGuardPlan};
+use crate::plan::{
+    CaPlan, HealthPlan, LeafPlan, MatrixPlan, NatsPlan, NodePlan, Plan, WireGuardPlan,
+};
 use crate::value::{ByteSize, NodeId, Role, Span};
 
 const DEFAULT_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 16);
@@ -117,6 +119,13 @@ impl SwarmFile {
             ping_interval: or(&nats.ping_interval, Span::from_secs(20)),
             jetstream_max_memory: or(&nats.jetstream.max_memory, ByteSize::from_mib(256)),
             jetstream_max_file: or(&nats.jetstream.max_file, ByteSize::from_mib(10 << 10)),
+            leaf: LeafPlan {
+                link_port: or(&nats.leaf.link_port, 7422),
+                port: or(&nats.leaf.port, 4322),
+                monitor_port: or(&nats.leaf.monitor_port, 8322),
+                max_memory: or(&nats.leaf.max_memory, ByteSize::from_mib(64)),
+                max_file: or(&nats.leaf.max_file, ByteSize::from_mib(1 << 10)),
+            },
         }
     }
 
@@ -165,6 +174,7 @@ impl NodeSection {
             },
             addresses,
             endpoint,
+            leaf: or(&self.leaf, false) && !self.is_hub(),
             enroll: if self.is_hub() {
                 value(&self.enroll).or_else(enroll)
             } else {

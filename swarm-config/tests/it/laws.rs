@@ -38,8 +38,9 @@ fn swarm_toml() -> impl Strategy<Value = String> {
         setting("address", quoted(address)),
         setting("endpoint", quoted(public)),
         setting("enroll", quoted(public)),
+        setting("leaf", any::<bool>().prop_map(|leaf| leaf.to_string())),
     );
-    let node = node.prop_map(|(a, b, c, d)| a + &b + &c + &d);
+    let node = node.prop_map(|(a, b, c, d, e)| a + &b + &c + &d + &e);
     let nodes = prop::collection::btree_map("[a-z][a-z0-9]{0,6}", node, 0..6);
     let swarm = (
         quoted("[a-z]{1,9}(\\.[a-z]{1,9})?"),

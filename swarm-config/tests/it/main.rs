@@ -9,6 +9,7 @@
 
 mod fixture;
 mod laws;
+mod leaf;
 mod messages;
 mod nats;
 mod programs;
