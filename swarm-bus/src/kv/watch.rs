@@ -118,11 +118,13 @@ enum Phase {
 impl<T: Topic> Watch<T> {
     pub(super) async fn open(reader: Reader, filter: Filter<T>) -> Result<Self, KvError> {
         let pattern = filter.pattern().clone();
+        let stream = reader.stream.as_str();
+        let bucket = stream.strip_prefix("KV_").unwrap_or(stream);
         let signals = reader.client.signals(&pattern)?;
         signals.barrier().await?;
         let now = Instant::now();
         Ok(Self {
-            whole: pattern == *T::any().pattern(),
+            whole: pattern == *T::any().pattern() || pattern.as_str() == format!("$KV.{bucket}.>"),
             filter,
             signals,
             states: reader.client.states(),

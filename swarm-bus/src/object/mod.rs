@@ -59,7 +59,8 @@ mod sweep;
 #[cfg(feature = "client")]
 mod upload;
 
-pub use config::{BucketNameError, ObjectStoreConfig};
+pub use crate::kv::BucketNameError;
+pub use config::ObjectStoreConfig;
 pub use info::{Digest, ObjectInfo, ParseInfoError};
 pub use name::{ObjectName, ParseNameError, ParseUploadIdError, UploadId};
 
