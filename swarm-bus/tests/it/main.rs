@@ -14,6 +14,7 @@ mod hostile;
 mod in_process;
 mod kv;
 mod many;
+mod mesh;
 mod monitor;
 mod object;
 mod outage;
