@@ -2,9 +2,14 @@
 
 mod advice;
 mod bench;
+mod bucket;
+mod dead_letter;
+mod kv;
+mod object;
 mod permissions;
 mod publish;
 mod request;
+mod service;
 mod stream;
 mod subscribe;
 mod topics;
@@ -42,6 +47,11 @@ enum Command {
     Topics(topics::Topics),
     Permissions(permissions::Permissions),
     Stream(stream::Stream),
+    Kv(kv::Kv),
+    Object(object::Object),
+    Service(service::Service),
+    #[command(name = "deadletter")]
+    DeadLetter(dead_letter::DeadLetter),
     Bench(bench::Bench),
 }
 
@@ -53,10 +63,15 @@ impl Bus {
             Command::Permissions(command) => {
                 return command.run(global, self.node.as_ref(), output);
             }
+            // the running node has the spool
+            Command::Pub(command) if command.is_spooled() => {
+                return command.spool(global, self.node.as_ref(), output);
+            }
             command => command,
         };
         let layout = Layout::new(&global.dir)?;
-        super::runtime()?.block_on(async {
+        let runtime = super::runtime()?;
+        let done = runtime.block_on(async {
             let member = Member::open(layout, self.node.as_ref())?;
             let client = member.bus();
             client.connected(CONNECT).await.map_err(|error| {
@@ -70,7 +85,10 @@ impl Bus {
                 );
             }
             done
-        })
+        });
+        // a read of standard input that nobody ends keeps a thread, and must not keep the program
+        runtime.shutdown_background();
+        done
     }
 }
 
@@ -81,11 +99,23 @@ impl Command {
             Self::Sub(command) => command.run(client, member, output).await,
             Self::Request(command) => command.run(client, output).await,
             Self::Stream(command) => command.run(client, output).await,
+            Self::Kv(command) => command.run(client, output).await,
+            Self::Object(command) => command.run(client, output).await,
+            Self::Service(command) => command.run(client, output).await,
+            Self::DeadLetter(command) => command.run(client, output).await,
             Self::Bench(command) => command.run(client, member, output).await,
             Self::Topics(_) | Self::Permissions(_) => {
                 unreachable!("they are answered without a connection")
             }
         }
+    }
+}
+
+/// Waits for a time that a person gave; for ever without one.
+async fn after(time: Option<Duration>) {
+    match time.and_then(|time| tokio::time::Instant::now().checked_add(time)) {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 
