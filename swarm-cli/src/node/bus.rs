@@ -29,12 +29,16 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// How much dead letters may take, and what waits to become one.
 const LETTERS_BYTES: u64 = 64 << 20;
 const ADVISORIES_BYTES: u64 = 16 << 20;
+/// When a bus that refused this node is asked again, at first and at last.
+const REFUSED_FIRST: Duration = Duration::from_secs(2);
+const REFUSED_LAST: Duration = Duration::from_secs(300);
 /// A pause before a subscription that ended is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs every part until the node stops.
 pub(super) async fn follow(shared: Arc<Shared>) {
     tokio::join!(
+        ask_again(&shared),
         announce(&shared),
         share(&shared),
         keep_letters(&shared),
@@ -44,6 +48,37 @@ pub(super) async fn follow(shared: Arc<Shared>) {
         route_alerts(&shared),
         tell(&shared),
     );
+}
+
+/// A client that is refused a few times in a row gives up, as is right for a node that was revoked. One that
+/// has just joined may be refused, too, by a hub that is slow to tell its server; so it is asked again, less
+/// and less often.
+async fn ask_again(shared: &Shared) {
+    let mut states = shared.bus.states();
+    let mut pause = REFUSED_FIRST;
+    loop {
+        let settled =
+            |state: &State| state.is_connected() || matches!(state, State::Refused { .. });
+        match states.until(settled).await {
+            None => return,
+            Some(State::Refused { .. }) => {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(REFUSED_LAST);
+                if let Err(error) = shared.bus.reload().await {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "the bus refuses this node still"
+                    );
+                }
+            }
+            Some(_) => {
+                pause = REFUSED_FIRST;
+                if states.until(|state| !state.is_connected()).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Tells where a hub sees a node.
