@@ -118,7 +118,7 @@ pub struct SpoolStatus {
     pub waiting: u64,
     /// Bytes that they take on disk, at most.
     pub waiting_bytes: u64,
-    /// How long the oldest of them waits.
+    /// How long the oldest of them waits at most.
     pub oldest_seconds: u64,
     /// Events that were given up: too many or too old, refused for good, or damaged on disk.
     pub dropped: u64,

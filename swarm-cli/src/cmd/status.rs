@@ -89,7 +89,7 @@ fn events(spool: &SpoolStatus) -> String {
     if spool.waiting > 0 {
         let oldest = spoken(spool.oldest_seconds);
         said.push_str(&format!(
-            ", {} wait on disk, the oldest {oldest}",
+            ", {} wait on disk, for {oldest} at most",
             spool.waiting
         ));
     }

@@ -98,7 +98,10 @@ fn bucket(error: &StreamError, command: &str) -> Option<String> {
             "there is no such bucket; which there are: swarm bus {command} ls"
         )),
         StreamError::Request(RequestError::Publish(PublishError::Denied { subject })) => {
-            explain(subject)
+            Some(format!(
+                "which buckets there are for this node: swarm bus {command} ls; who may is said by: \
+                 swarm bus permissions --explain '{subject}'"
+            ))
         }
         error => error.hint(),
     }

@@ -132,7 +132,7 @@ fn describe(info: &ServiceInfo) -> String {
 }
 
 fn stats(found: &[ServiceStats]) -> String {
-    let rows: Vec<_> = found
+    let mut rows: Vec<_> = found
         .iter()
         .flat_map(|stats| {
             stats.endpoints.iter().map(move |endpoint| {
@@ -150,6 +150,7 @@ fn stats(found: &[ServiceStats]) -> String {
             })
         })
         .collect();
+    rows.sort();
     match rows.as_slice() {
         [] => NONE.to_owned(),
         rows => table(
