@@ -481,6 +481,65 @@ fn an_interrupted_transfer_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_transfer_to_a_server_that_says_nothing_ends_and_is_resumed() {
+    let Some(hub) = Hub::start("buckets::silence") else {
+        return;
+    };
+    hub.make_streams();
+    let whole = content(8 << 20);
+    let source = hub.swarm.path("image");
+    std::fs::write(&source, &whole).unwrap();
+    let put = [
+        "--json",
+        "bus",
+        "object",
+        "put",
+        "swarm-files",
+        "-",
+        "--name",
+        "image",
+        "--patience",
+        "1s",
+    ];
+    let mut child = hub
+        .command(&hub.swarm, &put)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    input.write_all(&whole[..whole.len() / 2]).unwrap();
+    output.read_line(&mut String::new()).unwrap();
+    hub.signal(rustix::process::Signal::STOP);
+    // it may end before it has read all of it
+    let rest = whole[whole.len() / 2..].to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&rest));
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    hub.signal(rustix::process::Signal::CONT);
+    drop(writer.join().unwrap());
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(
+        ended.said.contains("nothing moved for 1s"),
+        "{}",
+        ended.said
+    );
+    let id = ended.said.rsplit("--resume ").next().unwrap().trim();
+    let put = [
+        "--json",
+        "bus",
+        "object",
+        "put",
+        "swarm-files",
+        source.to_str().unwrap(),
+    ];
+    let resumed = hub.hub(&[&put[..], &["--name", "image", "--resume", id]].concat());
+    let last = lines_of(&resumed.success()).pop().unwrap();
+    assert_eq!(last["size"], whole.len());
+}
+
+#[test]
 fn services_and_dead_letters_are_a_hubs() {
     let Some(hub) = Hub::start("buckets::services") else {
         return;

@@ -131,6 +131,12 @@ impl Hub {
         });
     }
 
+    /// Halts the server, or lets it go on.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let server = self.server.as_ref().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(server), signal).unwrap();
+    }
+
     /// Runs something with a connection of a node, in the namespace.
     pub(crate) fn as_member(&self, node: &Swarm, work: impl AsyncFnOnce(Client) + Send) {
         let directory = node.path("");

@@ -22,6 +22,7 @@ use swarm::{Layout, Member};
 use swarm_bus::Subject;
 use swarm_bus::client::Client;
 use swarm_pki::NodeId;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Global;
 use crate::report::{Failure, Output, chain};
@@ -117,6 +118,16 @@ async fn after(time: Option<Duration>) {
         Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for Ctrl-C, from the moment of the call on: what was begun before the waiting must not be killed by
+/// one that comes early.
+fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
+    let mut signal = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::environment(format!("cannot watch for Ctrl-C: {error}")))?;
+    Ok(async move {
+        signal.recv().await;
+    })
 }
 
 fn parse_subject(text: &str) -> Result<Subject, Failure> {

@@ -69,7 +69,10 @@ impl Add {
         let ensured = client
             .ensure_bucket(&config)
             .await
-            .map_err(KvError::into_failure)?;
+            .map_err(|error| match error {
+                KvError::Stream(error) => error.into_failure(),
+                error => error.into_failure(),
+            })?;
         made(config.bucket(), ensured, output)
     }
 }

@@ -50,9 +50,10 @@ impl Get {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let name = object_name(&self.name)?;
         let target = self.target(&name)?;
+        let interrupted = crate::cmd::bus::interrupted()?;
         let store = open(client, &self.bucket).await?;
         let Some(target) = target else {
-            return self.print(&store, &name).await;
+            return self.print(&store, &name, interrupted).await;
         };
         let part = Part::of(&target);
         let mut progress = Progress::new(output, None);
@@ -71,7 +72,7 @@ impl Get {
         let mut file = part.open(&mut download).await?;
         let ended = tokio::select! {
             ended = download.receive(&mut file) => Some(ended),
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupted => None,
         };
         drop(download);
         progress.clear();
@@ -131,11 +132,16 @@ impl Get {
         Ok(Some(target))
     }
 
-    async fn print(&self, store: &ObjectStore, name: &ObjectName) -> Result<(), Failure> {
+    async fn print(
+        &self,
+        store: &ObjectStore,
+        name: &ObjectName,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         let mut download = store.download(name).patience(self.patience);
         let ended = tokio::select! {
             ended = download.receive(tokio::io::stdout()) => ended,
-            _ = tokio::signal::ctrl_c() => return Err(Failure::failed("interrupted")),
+            () = interrupted => return Err(Failure::failed("interrupted")),
         };
         match ended {
             Ok(_) => Ok(()),

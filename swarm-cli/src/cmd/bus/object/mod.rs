@@ -207,7 +207,10 @@ async fn add(
     let ensured = client
         .ensure_object_store(&config)
         .await
-        .map_err(ObjectError::into_failure)?;
+        .map_err(|error| match error {
+            ObjectError::Stream(error) => error.into_failure(),
+            error => error.into_failure(),
+        })?;
     kv::made(&bucket, ensured, output)
 }
 

@@ -69,6 +69,7 @@ impl Put {
             Some(id) => store.resume_upload(&name, id.clone()),
         };
         let id = upload.id().clone();
+        let interrupted = crate::cmd::bus::interrupted()?;
         let mut progress = Progress::new(output, total);
         let sent = std::sync::atomic::AtomicU64::new(0);
         let ended = {
@@ -81,7 +82,7 @@ impl Put {
                 });
             tokio::select! {
                 ended = upload.send(&mut source) => Some(ended),
-                _ = tokio::signal::ctrl_c() => None,
+                () = interrupted => None,
             }
         };
         progress.clear();
