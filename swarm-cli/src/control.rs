@@ -7,6 +7,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use swarm_bus::topics::NodeEvent;
 
 use crate::http::{HttpError, over_unix};
 use crate::status::Status;
@@ -15,6 +16,7 @@ use crate::status::Status;
 pub(crate) const STATUS: &str = "/status";
 pub(crate) const REFRESH: &str = "/refresh";
 pub(crate) const RENEW: &str = "/renew";
+pub(crate) const EVENT: &str = "/event";
 pub(crate) const ROOMS: &str = "/rooms";
 pub(crate) const ROOM_SHOW: &str = "/room/show";
 pub(crate) const ROOM_SEND: &str = "/room/send";
@@ -29,6 +31,16 @@ pub struct Renewed {
     pub serial: String,
     /// Its end, RFC 3339, UTC.
     pub not_after: String,
+}
+
+/// An event that waits on disk for the bus.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SpooledEvent {
+    /// The id by which its stream knows it.
+    pub id: String,
+    /// How many events wait now, this one included unless it is stored already.
+    pub waiting: u64,
 }
 
 /// A room of the swarm.
@@ -131,6 +143,16 @@ pub async fn refresh(socket: &Path) -> Result<(), HttpError> {
 /// When no node runs there, or the authority refuses.
 pub async fn renew(socket: &Path) -> Result<Renewed, HttpError> {
     ask(socket, Method::POST, RENEW, &()).await
+}
+
+/// Has a node tell an event of its own: it is on disk when this returns, and the bus stores it in order and
+/// once, now or when it is there again.
+///
+/// # Errors
+///
+/// When no node runs there, or its disk does not take the event.
+pub async fn spool_event(socket: &Path, event: &NodeEvent) -> Result<SpooledEvent, HttpError> {
+    ask(socket, Method::POST, EVENT, event).await
 }
 
 /// Lists the rooms that a node is in.

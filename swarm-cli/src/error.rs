@@ -131,6 +131,17 @@ pub enum Error {
     /// The tunnel failed.
     #[error("the tunnel failed")]
     Tunnel(#[from] swarm_wg::Error),
+    /// The spool of events in the node's directory cannot be used.
+    #[error("{}", path.display())]
+    Spool {
+        /// Its directory.
+        path: PathBuf,
+        /// Why not.
+        source: swarm_bus::spool::OpenError,
+    },
+    /// An event of the node is not on disk.
+    #[error("the event is not spooled")]
+    NotSpooled(#[from] swarm_bus::spool::PutError),
     /// The rooms failed.
     #[error("the rooms failed")]
     Rooms(#[from] swarm_matrix::Error),

@@ -74,6 +74,12 @@ fn advice(error: &Error) -> (Kind, Option<String>) {
         ),
         Error::MissingProgram { install, .. } => (Kind::Environment, Some(*install)),
         Error::Tunnel(error) => (Kind::Environment, Some(tunnel(error))),
+        Error::Spool { .. } => (
+            Kind::Environment,
+            Some(
+                "is the disk full or read-only? what waits there is in the directory named; move it away to begin anew",
+            ),
+        ),
         Error::Authority(error) => authority(error),
         Error::Enroll(_) => (
             Kind::Failed,

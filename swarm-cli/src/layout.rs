@@ -191,6 +191,11 @@ impl NodeLayout {
         self.directory.join("control.sock")
     }
 
+    /// The events of the node that the bus does not have yet.
+    pub fn spool(&self) -> PathBuf {
+        self.directory.join("spool")
+    }
+
     /// The node's Matrix session and its keys.
     pub fn matrix(&self) -> PathBuf {
         self.directory.join("matrix")

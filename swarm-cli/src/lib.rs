@@ -48,4 +48,6 @@ pub use layout::{Layout, NodeLayout};
 pub use member::{Member, read_plan};
 pub use node::Node;
 pub use offline::{accept, request};
-pub use status::{CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, Status, TunnelStatus};
+pub use status::{
+    CertificateStatus, LinkStatus, PeerStatus, ServiceStatus, SpoolStatus, Status, TunnelStatus,
+};

@@ -26,6 +26,9 @@ pub struct Status {
     pub tunnel: TunnelStatus,
     /// Its connection to the bus.
     pub bus: LinkStatus,
+    /// Its events on their way to the bus.
+    #[serde(default)]
+    pub events: SpoolStatus,
     /// Its session with the rooms.
     pub rooms: LinkStatus,
     /// The servers that it keeps alive, on a hub.
@@ -97,6 +100,30 @@ pub struct LinkStatus {
     pub connected: bool,
     /// The state, in words.
     pub state: String,
+}
+
+/// The events of a node on their way to the bus, which wait on disk while it is away; counted since the
+/// node was started.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SpoolStatus {
+    /// Events that were put on disk.
+    pub put: u64,
+    /// Events that the disk did not take.
+    pub refused: u64,
+    /// Events that the stream has.
+    pub stored: u64,
+    /// Events that wait now.
+    pub waiting: u64,
+    /// Bytes that they take on disk, at most.
+    pub waiting_bytes: u64,
+    /// How long the oldest of them waits at most.
+    pub oldest_seconds: u64,
+    /// Events that were given up: too many or too old, refused for good, or damaged on disk.
+    pub dropped: u64,
+    /// Subjects of which it cannot be found out what the stream has.
+    pub held: u64,
 }
 
 /// A server that the node keeps alive.

@@ -28,6 +28,11 @@ pub(crate) fn token(id: &NodeId) -> swarm_bus::Token {
     swarm_bus::Token::parse(id.as_str()).expect("a lower-case DNS label is a token")
 }
 
+/// The same moment as the bus writes it.
+pub(crate) fn bus_time(time: swarm_pki::Timestamp) -> swarm_bus::topics::Timestamp {
+    swarm_bus::topics::Timestamp(time.as_unix().saturating_mul(1000))
+}
+
 /// The roles that mean something on the bus.
 pub(crate) fn bus_roles(identity: &NodeIdentity) -> Vec<swarm_bus::permissions::Role> {
     identity

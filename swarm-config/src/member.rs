@@ -104,21 +104,12 @@ pub struct SubjectRules {
     pub deny: BTreeSet<NatsSubject>,
 }
 
-/// Leave to publish an answer to the reply subject of a request that was received.
+/// Leave to publish an answer to the reply subject of a request that was received. How much of it
+/// is enough, whoever renders the file knows: the bus's own policy has the figures of a mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AllowResponses {
     /// Answers to one request, at most; not 0.
     pub max: u32,
     /// How long after the request.
     pub expires: Span,
-}
-
-impl Default for AllowResponses {
-    /// One answer within two minutes.
-    fn default() -> Self {
-        Self {
-            max: 1,
-            expires: Span::from_secs(120),
-        }
-    }
 }

@@ -38,9 +38,16 @@ impl Catalogue {
                     ("request", "serve")
                 }
             };
-            let sends = operation(&entry, "send", &["publish"]);
+            let sends = operation(&entry, "send", &["publish", "write_state"]);
             operations.insert(format!("{send}{name}"), sends);
-            let rights = ["subscribe", "serve", "consume", "read_last"];
+            let rights = [
+                "subscribe",
+                "serve",
+                "provide",
+                "consume",
+                "read_last",
+                "read_state",
+            ];
             let receives = operation(&entry, "receive", &rights);
             operations.insert(format!("{receive}{name}"), receives);
         }

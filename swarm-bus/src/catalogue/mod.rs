@@ -78,7 +78,8 @@ impl Catalogue {
     #[must_use]
     pub fn mesh() -> Self {
         use crate::topics::{
-            Commands, NodeEndpoints, NodeEvents, PingCommand, Telemetry, TrustBundle, mesh_streams,
+            Commands, NodeEndpoints, NodeEvents, NodeState, PingCommand, Telemetry, TrustBundle,
+            mesh_streams,
         };
         Self::new("Sovereign Swarm", env!("CARGO_PKG_VERSION"))
             .with_description("The topics of the mesh itself.")
@@ -88,6 +89,7 @@ impl Catalogue {
             .with::<Telemetry>()
             .with::<NodeEndpoints>()
             .with::<TrustBundle>()
+            .with::<NodeState>()
             .with_streams(mesh_streams())
             .with_policy(Policy::mesh())
     }

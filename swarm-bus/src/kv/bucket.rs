@@ -3,7 +3,7 @@
 use super::config::{assert_bucket, bucket_name, stream_name};
 use super::entry::{DELETE, OPERATION, PURGE, is_marker, parse_key};
 use super::name::is_key;
-use super::{BucketConfig, Entry, KvError, Value, View, Watch};
+use super::{AnyKey, BucketConfig, Entry, KvError, Value, View, Watch};
 use crate::client::{Client, PublishError};
 use crate::envelope::sealed;
 use crate::stream::{Cursor, Ensured, Reader, WRONG_SEQUENCE};
@@ -34,6 +34,7 @@ pub(super) const MAX_KEYS: usize = 1 << 20;
 /// stored once; [`PublishError::Unconfirmed`] means that it may have been stored or not.
 pub struct Bucket<T> {
     reader: Reader,
+    name: Token,
     key: PhantomData<fn() -> T>,
 }
 
@@ -57,10 +58,25 @@ impl Client {
     /// such bucket.
     pub async fn bucket<T: Topic>(&self) -> Result<Bucket<T>, KvError> {
         const { assert_bucket::<T>() };
-        let stream = stream_name(bucket_name::<T>().as_str());
-        let (reader, _) = Reader::open(self, stream).await?;
+        self.open_bucket(bucket_name::<T>()).await
+    }
+
+    /// Opens a bucket whose name is known only when the program runs, and which exists; values are
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`KvError::Bucket`], [`KvError::Stream`]; with
+    /// [`NoStream`](crate::stream::StreamError::NoStream) when there is no such bucket.
+    pub async fn any_bucket(&self, name: &Token) -> Result<Bucket<AnyKey>, KvError> {
+        let config = BucketConfig::named(name.clone())?;
+        self.open_bucket(config.bucket().clone()).await
+    }
+
+    async fn open_bucket<T: Topic>(&self, name: Token) -> Result<Bucket<T>, KvError> {
+        let (reader, _) = Reader::open(self, stream_name(name.as_str())).await?;
         Ok(Bucket {
             reader,
+            name,
             key: PhantomData,
         })
     }
@@ -70,7 +86,7 @@ impl<T: Topic> Bucket<T> {
     /// Returns the name of the bucket.
     #[must_use]
     pub fn name(&self) -> Token {
-        bucket_name::<T>()
+        self.name.clone()
     }
 
     /// Reads the last value of a key; `None` where it has none or was deleted.
@@ -334,6 +350,7 @@ impl<T> Clone for Bucket<T> {
     fn clone(&self) -> Self {
         Self {
             reader: self.reader.clone(),
+            name: self.name.clone(),
             key: PhantomData,
         }
     }

@@ -1,6 +1,7 @@
 //! What a bucket shall be, as data.
 
 use super::bucket_of;
+use super::name::{BucketNameError, is_bucket_name};
 use crate::stream::{Discard, Storage, StreamConfig};
 use crate::{Pattern, Token, Topic};
 use std::time::Duration;
@@ -43,8 +44,23 @@ impl BucketConfig {
     #[must_use]
     pub fn new<T: Topic>() -> Self {
         const { assert_bucket::<T>() };
+        Self::of(bucket_name::<T>())
+    }
+
+    /// Describes a bucket whose name is known only when the program runs, with the defaults.
+    ///
+    /// # Errors
+    /// [`BucketNameError`].
+    pub fn named(bucket: Token) -> Result<Self, BucketNameError> {
+        match is_bucket_name(bucket.as_str().as_bytes()) {
+            true => Ok(Self::of(bucket)),
+            false => Err(BucketNameError(bucket)),
+        }
+    }
+
+    fn of(bucket: Token) -> Self {
         Self {
-            bucket: bucket_name::<T>(),
+            bucket,
             history: 1,
             max_age: None,
             max_bytes: None,

@@ -1,5 +1,6 @@
 //! What can go wrong with buckets.
 
+use super::BucketNameError;
 use crate::client::{PublishError, ReceiveError, SubscribeError};
 use crate::codec::EncodeError;
 use crate::envelope::HeaderError;
@@ -19,6 +20,9 @@ pub enum KvError {
     /// The watch has no signal of changes.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
+    /// The name of the bucket is none.
+    #[error(transparent)]
+    Bucket(#[from] BucketNameError),
     /// The key holds a byte that other clients do not accept: letters, digits, `-`, `/`, `_`, `=`
     /// and `.` are what a key is made of.
     #[error("`{key}` is no key of a bucket")]

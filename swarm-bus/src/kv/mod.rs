@@ -59,6 +59,7 @@
 //! - Who may write one key can remove the others, by a message that asks to replace *all* before
 //!   it. Where writers do not trust each other, turn [`BucketConfig::allow_purge`] off.
 
+mod any;
 mod config;
 mod name;
 
@@ -73,7 +74,9 @@ mod view;
 #[cfg(feature = "client")]
 mod watch;
 
+pub use any::{AnyKey, ParseKeyError};
 pub use config::BucketConfig;
+pub use name::BucketNameError;
 
 #[cfg(feature = "client")]
 pub use bucket::Bucket;

@@ -2,6 +2,12 @@
 
 use crate::{Template, Token};
 
+/// A name that not every client accepts for a bucket: letters, digits, `-` and `_` are what it may
+/// hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no name of a bucket")]
+pub struct BucketNameError(pub Token);
+
 /// Says whether every client accepts it as the name of a bucket: letters, digits, `-` and `_`.
 pub(crate) const fn is_bucket_name(text: &[u8]) -> bool {
     let mut at = 0;
@@ -45,7 +51,6 @@ const fn split(text: &'static str) -> Option<(&'static str, &'static str)> {
 }
 
 /// Says whether every client accepts it as a key: letters, digits and `-/_=` between its dots.
-#[cfg(feature = "client")]
 pub(super) fn is_key(key: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-/_=.".contains(&byte);
     !key.is_empty() && key.bytes().all(fits)
@@ -66,7 +71,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "client")]
     fn keys_hold_what_every_client_accepts() {
         assert!(is_key("a.b/c-d_e=.1"));
         for bad in ["", "a b", "a$", "ä", "a{", "a:b", "a\u{0}"] {

@@ -64,8 +64,11 @@ pub struct Watch<T: Topic> {
 impl<T: Topic> Watch<T> {
     pub(super) async fn open(reader: Reader, filter: Filter<T>) -> Result<Self, KvError> {
         let pattern = filter.pattern().clone();
+        let bucket = reader.stream.as_str();
+        let bucket = bucket.strip_prefix("KV_").unwrap_or(bucket);
         let scope = Scope {
-            whole: pattern == *T::any().pattern(),
+            whole: pattern == *T::any().pattern()
+                || pattern.as_str() == format!("$KV.{bucket}.>"),
             signal: pattern.clone(),
             filter: pattern,
             is_marker: Box::new(is_marker),

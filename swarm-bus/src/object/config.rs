@@ -1,7 +1,7 @@
 //! What an object store shall be, as data.
 
 use crate::Token;
-use crate::kv::is_bucket_name;
+use crate::kv::{BucketNameError, is_bucket_name};
 use crate::stream::{Discard, Storage, StreamConfig};
 use std::time::Duration;
 
@@ -24,12 +24,6 @@ pub struct ObjectStoreConfig {
     /// Whether it lies compressed. Needs server 2.10.
     pub compressed: bool,
 }
-
-/// A name that not every client accepts for a bucket: letters, digits, `-` and `_` are what it may
-/// hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name of a bucket")]
-pub struct BucketNameError(pub Token);
 
 impl ObjectStoreConfig {
     /// Describes an object store with the defaults.

@@ -65,7 +65,8 @@ mod upload;
 #[cfg(feature = "client")]
 mod watch;
 
-pub use config::{BucketNameError, ObjectStoreConfig};
+pub use crate::kv::BucketNameError;
+pub use config::ObjectStoreConfig;
 pub use info::{Digest, ObjectInfo, ParseInfoError};
 pub use link::{Link, LinkTarget};
 pub use name::{ObjectName, ParseNameError, ParseUploadIdError, UploadId};

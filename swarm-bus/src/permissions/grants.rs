@@ -37,6 +37,8 @@ pub enum Reason {
     Rule(Rule),
     /// The role keeps the streams.
     StreamKeeper(Role),
+    /// The role keeps the buckets.
+    BucketKeeper(Role),
     /// The role keeps the dead letters.
     DeadLetterKeeper(Role),
     /// The role may find services.
@@ -51,6 +53,7 @@ impl fmt::Display for Reason {
             Self::Inbox => f.pad("every node reads its own inbox"),
             Self::Rule(rule) => rule.fmt(f),
             Self::StreamKeeper(role) => write!(f, "{role} keeps the streams"),
+            Self::BucketKeeper(role) => write!(f, "{role} keeps the buckets"),
             Self::DeadLetterKeeper(role) => write!(f, "{role} keeps the dead letters"),
             Self::ServiceDiscovery(role) => write!(f, "{role} may find services"),
             Self::Objects(role, ObjectRight::Read, bucket) => {
@@ -167,6 +170,16 @@ impl Policy {
                     let pattern = Pattern::from_checked(subject);
                     grant(Reason::ServiceDiscovery(role), Direction::Publish, pattern);
                 }
+            }
+        }
+        for role in held(&self.bucket_keepers) {
+            for (direction, subject) in [
+                (Direction::Publish, "$KV.>"),
+                (Direction::Subscribe, "$KV.>"),
+                (Direction::Publish, "$O.>"),
+            ] {
+                let pattern = Pattern::from_static(subject);
+                grant(Reason::BucketKeeper(role), direction, pattern);
             }
         }
         for role in held(&self.stream_keepers) {

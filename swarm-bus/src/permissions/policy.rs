@@ -232,6 +232,7 @@ impl fmt::Display for Rule {
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) stream_keepers: Vec<Role>,
+    pub(super) bucket_keepers: Vec<Role>,
     #[cfg(feature = "derive")]
     pub(super) dead_letter_keepers: Vec<Role>,
     pub(super) finders: Vec<Role>,
@@ -271,6 +272,15 @@ impl Policy {
     #[must_use]
     pub fn with_stream_keeper(mut self, role: Role) -> Self {
         self.stream_keepers.push(role);
+        self
+    }
+
+    /// Lets a role write and watch the keys of every bucket, and write every object: for who keeps
+    /// the streams too, and with them makes the buckets. Who may make streams may have a server
+    /// publish what it likes, so this gives nothing away.
+    #[must_use]
+    pub fn with_bucket_keeper(mut self, role: Role) -> Self {
+        self.bucket_keepers.push(role);
         self
     }
 

@@ -39,6 +39,19 @@ impl ServiceName {
         }
     }
 
+    /// Makes a name that is known when the program is compiled.
+    ///
+    /// # Panics
+    /// When it is none; in a constant that is an error of the compiler.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        assert!(
+            crate::kv::is_bucket_name(text.as_bytes()),
+            "letters, digits, `-` and `_` make the name of a service"
+        );
+        Self(Token::from_static(text))
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

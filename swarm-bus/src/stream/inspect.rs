@@ -190,4 +190,16 @@ impl Client {
         let purged: Purged = self.stream_request(&subject, &body.into()).await?;
         Ok(purged.purged)
     }
+
+    /// Deletes a stream with all that it holds, for good; a bucket is one, too.
+    ///
+    /// # Errors
+    /// [`StreamError`]; [`NoStream`](StreamError::NoStream) when there is none.
+    pub async fn delete_stream(&self, stream: &Token) -> Result<(), StreamError> {
+        #[derive(Deserialize)]
+        struct Deleted {}
+        let subject = format!("$JS.API.STREAM.DELETE.{stream}");
+        let Deleted {} = self.stream_request(&subject, &Value::Null).await?;
+        Ok(())
+    }
 }

@@ -16,7 +16,7 @@ pub struct Filter<T> {
 
 impl<T: Topic> Filter<T> {
     /// Wraps a pattern that is known to lie within the family.
-    pub(super) fn new(pattern: Pattern) -> Self {
+    pub(crate) fn new(pattern: Pattern) -> Self {
         Self {
             pattern,
             topic: PhantomData,

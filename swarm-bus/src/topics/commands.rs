@@ -3,10 +3,14 @@
 use super::Timestamp;
 use crate as swarm_bus;
 use crate::codec::{DecodeError, EncodeError};
+use crate::service::ServiceName;
 use crate::{Token, Topic};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// The service as which each node serves its [`Commands`].
+pub const NODE_SERVICE: ServiceName = ServiceName::from_static("swarm-node");
 
 /// Commands to one node, each verb a subject: `swarm.commands.{node}.{verb}`.
 #[derive(Topic, Debug, Clone, PartialEq, Eq, Hash)]

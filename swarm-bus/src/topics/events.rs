@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The events of one node: `swarm.events.node.{node}`.
+///
+/// What happens while there is no connection is what one wants to know later: a node puts its events
+/// into a spool on disk, from which they are stored in order.
 #[derive(Topic, Debug, Clone, PartialEq, Eq, Hash)]
 #[topic(
     "swarm.events.node.{node}",
     payload = NodeEvent,
     delivery = stored,
+    offline = spool,
     verify = NodeEvents::verify_labels,
     crate = swarm_bus
 )]

@@ -1,6 +1,6 @@
 //! The streams that keep the mesh's stored topics.
 
-use super::{NodeEndpoints, NodeEvents, TrustBundle};
+use super::{NodeEndpoints, NodeEvents, TrustBundle, state_bucket};
 use crate::permissions::Leaf;
 use crate::stream::{ConsumerConfig, StreamConfig};
 use crate::{Token, Topic};
@@ -16,12 +16,15 @@ pub const TRUST_STREAM: Token = Token::from_static("SWARM_TRUST");
 /// Returns the streams that a hub makes sure of.
 ///
 /// Events stay for seven days or 256 MiB, whichever is less; of the endpoints and the trust bundle
-/// the last message of each subject stays.
+/// the last message of each subject stays. Beside these there are the buckets, of [`state_bucket`]
+/// and, with the feature `client`, of `files_store`. Room for all of it is reserved: about 1 GiB.
 #[must_use]
 pub fn mesh_streams() -> Vec<StreamConfig> {
     let mut events = StreamConfig::new(EVENTS_STREAM, vec![NodeEvents::any().pattern().clone()]);
     events.max_age = Some(Duration::from_secs(7 * 24 * 3600));
     events.max_bytes = Some(256 << 20);
+    // a spool asks for the last one of its own
+    events.direct_get = true;
 
     let mut endpoints = StreamConfig::new(
         ENDPOINTS_STREAM,
@@ -35,7 +38,15 @@ pub fn mesh_streams() -> Vec<StreamConfig> {
     trust.max_messages_per_subject = Some(1);
     trust.max_bytes = Some(64 << 20);
     trust.direct_get = true;
-    vec![events, endpoints, trust]
+    let buckets = [
+        state_bucket().stream(),
+        #[cfg(any(feature = "client", feature = "testing"))]
+        super::files_store().stream(),
+    ];
+    [events, endpoints, trust]
+        .into_iter()
+        .chain(buckets)
+        .collect()
 }
 
 /// Returns the streams that a node makes sure of at a [server of its own](crate::permissions::Leaf),

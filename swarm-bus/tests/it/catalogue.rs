@@ -169,6 +169,7 @@ fn the_mesh_has_a_schema_for_everything_and_says_who_may() {
             ("SWARM_EVENTS".to_owned(), "stored"),
             ("SWARM_ENDPOINTS".to_owned(), "stored"),
             ("SWARM_TRUST".to_owned(), "stored"),
+            ("KV_swarm-state".to_owned(), "stored"),
         ]
     );
 }

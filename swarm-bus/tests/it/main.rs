@@ -16,6 +16,7 @@ mod hostile;
 mod in_process;
 mod kv;
 mod many;
+mod mesh;
 mod monitor;
 mod object;
 mod object_links;

@@ -68,9 +68,63 @@ const TABLE: &[(&str, [&str; 3])] = &[
         ["p", "p", "p"],
     ),
     (
+        "$JS.API.DIRECT.GET.SWARM_EVENTS.swarm.events.node.n1",
+        ["p", "p", "p"],
+    ),
+    (
         "$JS.API.DIRECT.GET.SWARM_EVENTS.swarm.events.node.n2",
         ["p", "", ""],
     ),
+    // State: everybody's is read, one's own is written.
+    ("$KV.swarm-state.n1.node", ["ps", "ps", "ps"]),
+    ("$KV.swarm-state.n2.node", ["ps", "s", "s"]),
+    ("$KV.swarm-state.n1", ["ps", "", ""]),
+    ("$KV.swarm-state.n1.a.b", ["ps", "", ""]),
+    ("$KV.other.n1.node", ["ps", "", ""]),
+    ("$JS.API.STREAM.INFO.KV_swarm-state", ["p", "p", "p"]),
+    ("$JS.API.STREAM.MSG.GET.KV_swarm-state", ["p", "p", "p"]),
+    ("$JS.API.DIRECT.GET.KV_swarm-state", ["p", "p", "p"]),
+    (
+        "$JS.API.DIRECT.GET.KV_swarm-state.$KV.swarm-state.n2.node",
+        ["p", "p", "p"],
+    ),
+    ("$JS.API.STREAM.PURGE.KV_swarm-state", ["p", "", ""]),
+    ("$JS.API.STREAM.MSG.DELETE.KV_swarm-state", ["p", "", ""]),
+    ("$JS.API.STREAM.UPDATE.KV_swarm-state", ["p", "", ""]),
+    ("$JS.API.STREAM.INFO.KV_other", ["p", "", ""]),
+    // Objects: hubs and operators write them.
+    ("$O.swarm-files.M.YQ==", ["p", "", "p"]),
+    ("$O.swarm-files.C.upload", ["p", "", "p"]),
+    ("$O.other.M.YQ==", ["p", "", ""]),
+    ("$JS.API.STREAM.INFO.OBJ_swarm-files", ["p", "p", "p"]),
+    ("$JS.API.STREAM.MSG.GET.OBJ_swarm-files", ["p", "p", "p"]),
+    ("$JS.API.DIRECT.GET.OBJ_swarm-files", ["p", "p", "p"]),
+    (
+        "$JS.API.DIRECT.GET.OBJ_swarm-files.$O.swarm-files.M.YQ==",
+        ["p", "p", "p"],
+    ),
+    ("$JS.API.STREAM.PURGE.OBJ_swarm-files", ["p", "", "p"]),
+    ("$JS.API.STREAM.DELETE.OBJ_swarm-files", ["p", "", ""]),
+    ("$JS.API.STREAM.PURGE.OBJ_other", ["p", "", ""]),
+    // Services: each node answers for its commands, hubs and operators ask.
+    ("$SRV.PING", ["ps", "s", "ps"]),
+    ("$SRV.INFO.swarm-node", ["ps", "s", "ps"]),
+    ("$SRV.STATS.swarm-node.1", ["ps", "s", "ps"]),
+    ("$SRV.PING.other", ["p", "", "p"]),
+    ("$SRV.SCHEMA", ["", "", ""]),
+    // Dead letters: a hub's.
+    ("dead.SWARM_EVENTS.n1.1", ["p", "", ""]),
+    (
+        "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.SWARM_EVENTS.n1",
+        ["", "", ""],
+    ),
+    ("$JS.API.STREAM.MSG.GET.DEAD_LETTERS", ["p", "", ""]),
+    ("$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS", ["p", "", ""]),
+    (
+        "$JS.API.CONSUMER.MSG.NEXT.DEAD_ADVISORIES.keeper",
+        ["p", "", ""],
+    ),
+    ("$JS.ACK.DEAD_ADVISORIES.keeper.1.1.1.1.1", ["p", "", ""]),
 ];
 
 #[tokio::test]

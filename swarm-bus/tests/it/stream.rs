@@ -327,7 +327,14 @@ async fn a_stream_is_looked_into_by_number_and_emptied_by_subject() {
     }
     let names: Vec<_> = hub.streams().await.unwrap();
     let names: Vec<_> = names.iter().map(|stream| stream.name.as_str()).collect();
-    assert_eq!(names, ["SWARM_ENDPOINTS", "SWARM_EVENTS", "SWARM_TRUST"]);
+    let all = [
+        "KV_swarm-state",
+        "OBJ_swarm-files",
+        "SWARM_ENDPOINTS",
+        "SWARM_EVENTS",
+        "SWARM_TRUST",
+    ];
+    assert_eq!(names, all);
 
     for (number, node) in [(1, "n1"), (2, "n2"), (3, "n1"), (4, "n2")] {
         let topic = NodeEvents { node: token(node) };

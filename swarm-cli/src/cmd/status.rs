@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use swarm::{PeerStatus, Status as NodeStatus};
+use swarm::{PeerStatus, SpoolStatus, Status as NodeStatus};
 use swarm_pki::NodeId;
 
 use crate::args::Global;
@@ -50,6 +50,7 @@ fn text(status: &NodeStatus) -> String {
             status.tunnel.interface, status.tunnel.listen_port
         ),
         format!("bus          {}", status.bus.state),
+        format!("events       {}", events(&status.events)),
         format!("rooms        {}", status.rooms.state),
     ];
     for service in &status.services {
@@ -80,6 +81,27 @@ fn text(status: &NodeStatus) -> String {
         problems => lines.extend(problems.iter().map(|problem| format!("problem: {problem}"))),
     }
     lines.join("\n")
+}
+
+/// How the events of the node are on their way.
+fn events(spool: &SpoolStatus) -> String {
+    let mut said = format!("{} told, {} stored by the bus", spool.put, spool.stored);
+    if spool.waiting > 0 {
+        let oldest = spoken(spool.oldest_seconds);
+        said.push_str(&format!(
+            ", {} wait on disk, for {oldest} at most",
+            spool.waiting
+        ));
+    }
+    for (count, what) in [
+        (spool.dropped, "given up"),
+        (spool.refused, "not taken by the disk"),
+    ] {
+        if count > 0 {
+            said.push_str(&format!(", {count} {what}"));
+        }
+    }
+    said
 }
 
 fn row(peer: &PeerStatus) -> Vec<String> {

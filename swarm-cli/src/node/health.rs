@@ -27,6 +27,12 @@ pub(super) fn problems(status: &Status) -> Vec<String> {
     if !status.bus.connected {
         problems.push(format!("the bus is not connected: {}", status.bus.state));
     }
+    if status.events.held > 0 {
+        problems.push(
+            "events wait on disk, since the bus does not say which of them it has: is the hub up to date?"
+                .to_owned(),
+        );
+    }
     if !status.rooms.connected {
         problems.push(format!(
             "the rooms are not connected: {}",

@@ -9,10 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
+use swarm_bus::topics::NodeEvent;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use crate::control::{REFRESH, RENEW, ROOM_SEND, ROOM_SHOW, ROOMS, STATUS, SendText, ShowRoom};
+use crate::control::{
+    EVENT, REFRESH, RENEW, ROOM_SEND, ROOM_SHOW, ROOMS, STATUS, SendText, ShowRoom, SpooledEvent,
+};
 use crate::error::{Error, chain};
 use crate::member::Member;
 
@@ -45,6 +48,7 @@ pub(super) async fn serve(
         .route(STATUS, get(status))
         .route(REFRESH, post(refresh))
         .route(RENEW, post(renew))
+        .route(EVENT, post(spool_event))
         .route(ROOMS, get(rooms))
         .route(ROOM_SHOW, post(show_room))
         .route(ROOM_SEND, post(send_to_room))
@@ -68,6 +72,14 @@ async fn refresh(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn renew(State(shared): State<Arc<Shared>>) -> Response {
     answer(renewal::renew(&shared).await)
+}
+
+async fn spool_event(State(shared): State<Arc<Shared>>, Json(event): Json<NodeEvent>) -> Response {
+    let spooled = shared.events.put(&event).await;
+    answer(spooled.map(|spooled| SpooledEvent {
+        id: spooled.id.to_string(),
+        waiting: shared.events.status().waiting,
+    }))
 }
 
 async fn rooms(State(shared): State<Arc<Shared>>) -> Response {

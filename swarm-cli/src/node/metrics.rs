@@ -18,6 +18,7 @@ pub(super) async fn text(shared: &Shared) -> String {
     add_node(&mut page, shared);
     add_tunnel(&mut page, shared);
     page.add_all(shared.bus.statistics().metrics());
+    page.add_all(shared.events.statistics().metrics());
     if let Some(hub) = &shared.hub {
         add_services(&mut page, hub.services.all());
         add_front(&mut page, hub);

@@ -13,6 +13,7 @@ mod bus;
 mod comeback;
 mod commands;
 mod endpoints;
+mod events;
 mod health;
 pub(crate) mod interface;
 mod leaf;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swarm_bus::client::Client;
+use swarm_bus::topics::{NodeEvent, Occurrence};
 use swarm_pki::front::{Access, Front, Rules, Upstream};
 use swarm_pki::tls::ClientAuth;
 use swarm_pki::{NodeId, Timestamp};
@@ -49,6 +51,7 @@ use crate::status::{
 use crate::wire;
 
 use self::endpoints::Endpoints;
+use self::events::Events;
 use self::leaf::OwnBus;
 use self::rooms::Rooms;
 use self::services::{Programs, Services};
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) tunnel: MeshTunnel,
     pub(crate) endpoints: Endpoints,
     pub(crate) bus: Client,
+    pub(crate) events: Events,
     pub(crate) rooms: Rooms,
     /// On a hub: the authority of this machine, and the servers.
     pub(crate) hub: Option<Hub>,
@@ -135,9 +139,11 @@ impl Node {
             true => Some(OwnBus::start(&member)?),
             false => None,
         };
+        let bus = member.bus();
         let shared = Arc::new(Shared {
+            events: Events::open(&member, &bus)?,
             endpoints: Endpoints::open(member.node_layout().endpoints()),
-            bus: member.bus(),
+            bus,
             rooms: Rooms::new(&member),
             refresh: Notify::new(),
             started: Instant::now(),
@@ -205,10 +211,24 @@ impl Node {
         self.shared.status()
     }
 
+    /// Tells the others what happens to this node, or to an application on it: the event is on disk when this
+    /// returns, and the bus stores it in order and once, now or when it is there again.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it, it is too large, or it is an alert in the name of another node.
+    pub async fn tell(&self, event: &NodeEvent) -> Result<(), Error> {
+        self.shared.events.put(event).await.map(drop)
+    }
+
     /// Ends everything in order: sessions, servers, the tunnel last.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let end = async {
+            let reason = "the node was stopped".to_owned();
+            self.shared.events.tell(Occurrence::Down { reason }).await;
+            let is_connected = self.shared.bus.states().current().is_connected();
+            self.shared.events.close(is_connected).await;
             self.shared.rooms.close().await;
             // whatever is not delivered by then is counted by whoever waits for it
             if let Err(error) = self.shared.bus.drain(GRACE).await {
@@ -325,6 +345,7 @@ impl Shared {
             },
             tunnel: self.tunnel_status(),
             bus: self.bus_status(),
+            events: self.events.status(),
             rooms: self.rooms.status(),
             services,
             problems: Vec::new(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_bus::topics::Occurrence;
 use swarm_pki::enroll::{Client, RenewalSchedule};
 use swarm_pki::tls::Expected;
 use swarm_pki::{NodeCertificate, Role, Timestamp};
@@ -156,6 +157,8 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewed, Error> {
     }
     shared.refresh.notify_one();
     let certificate = member.certificate();
+    let not_after = wire::bus_time(certificate.not_after());
+    shared.events.tell(Occurrence::Renewed { not_after }).await;
     Ok(Renewed {
         node: member.id().to_string(),
         serial: certificate.serial().to_string(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use swarm_bus::client::Client;
 use swarm_bus::permissions::{Policy, Role};
 use swarm_bus::topics::mesh_streams;
 
@@ -14,16 +15,16 @@ use crate::lab::{find_tool, run, skip};
 use crate::program::{Ended, Swarm, file};
 
 /// A hub's server in a network namespace that has the hub's address, and one edge.
-struct Hub {
-    swarm: Swarm,
-    edge: Swarm,
+pub(crate) struct Hub {
+    pub(crate) swarm: Swarm,
+    pub(crate) edge: Swarm,
     namespace: String,
     server: Option<Child>,
 }
 
 impl Hub {
     /// Starts it; `None`, said on stderr, where the machine does not allow it.
-    fn start(test: &str) -> Option<Self> {
+    pub(crate) fn start(test: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return skip(test, "needs root");
         }
@@ -89,17 +90,17 @@ impl Hub {
         command
     }
 
-    fn command(&self, swarm: &Swarm, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, swarm: &Swarm, arguments: &[&str]) -> Command {
         let mut command = self.inside(env!("CARGO_BIN_EXE_swarm").into());
         command.arg("--dir").arg(swarm.path("")).args(arguments);
         command
     }
 
-    fn hub(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn hub(&self, arguments: &[&str]) -> Ended {
         run(&mut self.command(&self.swarm, arguments))
     }
 
-    fn edge(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn edge(&self, arguments: &[&str]) -> Ended {
         run(&mut self.command(&self.edge, arguments))
     }
 
@@ -122,8 +123,23 @@ impl Hub {
     }
 
     /// Makes the streams, as a hub does when it starts.
-    fn make_streams(&self) {
-        let directory = self.swarm.path("");
+    pub(crate) fn make_streams(&self) {
+        self.as_member(&self.swarm, async |bus| {
+            for stream in mesh_streams() {
+                bus.ensure_stream(&stream).await.unwrap();
+            }
+        });
+    }
+
+    /// Halts the server, or lets it go on.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let server = self.server.as_ref().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(server), signal).unwrap();
+    }
+
+    /// Runs something with a connection of a node, in the namespace.
+    pub(crate) fn as_member(&self, node: &Swarm, work: impl AsyncFnOnce(Client) + Send) {
+        let directory = node.path("");
         self.on_thread(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -133,11 +149,17 @@ impl Hub {
                 let layout = swarm::Layout::new(directory).unwrap();
                 let bus = swarm::Member::open(layout, None).unwrap().bus();
                 bus.connected(Duration::from_secs(10)).await.unwrap();
-                for stream in mesh_streams() {
-                    bus.ensure_stream(&stream).await.unwrap();
-                }
+                work(bus).await;
             });
         });
+    }
+
+    /// Runs a command of the hub while the caller's tasks go on.
+    pub(crate) async fn on_other_thread(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.command(&self.swarm, arguments);
+        tokio::task::spawn_blocking(move || run(&mut command))
+            .await
+            .unwrap()
     }
 }
 
@@ -155,7 +177,7 @@ impl Drop for Hub {
 
 /// Waits for what takes several runs of the program.
 #[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
@@ -176,18 +198,18 @@ pub(crate) fn admit(hub: &Swarm, edge: &Swarm, id: &str) {
 }
 
 #[track_caller]
-fn json_of(ended: Ended) -> Value {
+pub(crate) fn json_of(ended: Ended) -> Value {
     serde_json::from_str(&ended.success()).unwrap()
 }
 
 #[track_caller]
-fn lines_of(text: &str) -> Vec<Value> {
+pub(crate) fn lines_of(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
 
-fn event(number: u64) -> String {
+pub(crate) fn event(number: u64) -> String {
     json!({"at": number, "event": {"kind": "up"}}).to_string()
 }
 
@@ -381,7 +403,14 @@ fn streams_are_listed_shown_and_emptied() {
         .iter()
         .map(|s| &s["name"])
         .collect();
-    assert_eq!(names, ["SWARM_ENDPOINTS", "SWARM_EVENTS", "SWARM_TRUST"]);
+    let all = [
+        "KV_swarm-state",
+        "OBJ_swarm-files",
+        "SWARM_ENDPOINTS",
+        "SWARM_EVENTS",
+        "SWARM_TRUST",
+    ];
+    assert_eq!(names, all);
     let info = json_of(hub.hub(&["--json", "bus", "stream", "info", "SWARM_EVENTS"]));
     assert_eq!(
         (&info["messages"], &info["max_age_seconds"]),

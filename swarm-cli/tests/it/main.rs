@@ -5,6 +5,7 @@
 mod authority;
 mod bad_input;
 mod bootstrap;
+mod buckets;
 mod bus;
 mod certificates;
 mod lab;

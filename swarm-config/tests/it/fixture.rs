@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use swarm_config::{
     AbsolutePath, AllowResponses, Layout, Member, NatsSubject, NatsUser, NodeId, Plan,
-    PublicKeyPem, Role, WireGuardPublicKey,
+    PublicKeyPem, Role, Span, WireGuardPublicKey,
 };
 
 pub(crate) const SWARM_TOML: &str = r#"
@@ -79,7 +79,10 @@ pub(crate) fn members(plan: &Plan) -> Vec<Member> {
     hub.roles = [Role::hub()].into();
     hub.endpoint = Some(endpoint);
     let mut edge1 = of("edge1", 'E');
-    edge1.nats.allow_responses = Some(AllowResponses::default());
+    edge1.nats.allow_responses = Some(AllowResponses {
+        max: 1,
+        expires: Span::from_secs(20),
+    });
     let mut edge2 = of("edge2", 'F');
     // May hear and say nothing.
     edge2.nats = Default::default();

@@ -2,9 +2,14 @@
 
 mod advice;
 mod bench;
+mod bucket;
+mod dead_letter;
+mod kv;
+mod object;
 mod permissions;
 mod publish;
 mod request;
+mod service;
 mod stream;
 mod subscribe;
 mod topics;
@@ -17,6 +22,7 @@ use swarm::{Layout, Member};
 use swarm_bus::Subject;
 use swarm_bus::client::Client;
 use swarm_pki::NodeId;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Global;
 use crate::report::{Failure, Output, chain};
@@ -42,6 +48,11 @@ enum Command {
     Topics(topics::Topics),
     Permissions(permissions::Permissions),
     Stream(stream::Stream),
+    Kv(kv::Kv),
+    Object(object::Object),
+    Service(service::Service),
+    #[command(name = "deadletter")]
+    DeadLetter(dead_letter::DeadLetter),
     Bench(bench::Bench),
 }
 
@@ -53,10 +64,15 @@ impl Bus {
             Command::Permissions(command) => {
                 return command.run(global, self.node.as_ref(), output);
             }
+            // the running node has the spool
+            Command::Pub(command) if command.is_spooled() => {
+                return command.spool(global, self.node.as_ref(), output);
+            }
             command => command,
         };
         let layout = Layout::new(&global.dir)?;
-        super::runtime()?.block_on(async {
+        let runtime = super::runtime()?;
+        let done = runtime.block_on(async {
             let member = Member::open(layout, self.node.as_ref())?;
             let client = member.bus();
             client.connected(CONNECT).await.map_err(|error| {
@@ -70,7 +86,10 @@ impl Bus {
                 );
             }
             done
-        })
+        });
+        // a read of standard input that nobody ends keeps a thread, and must not keep the program
+        runtime.shutdown_background();
+        done
     }
 }
 
@@ -81,12 +100,34 @@ impl Command {
             Self::Sub(command) => command.run(client, member, output).await,
             Self::Request(command) => command.run(client, output).await,
             Self::Stream(command) => command.run(client, output).await,
+            Self::Kv(command) => command.run(client, output).await,
+            Self::Object(command) => command.run(client, output).await,
+            Self::Service(command) => command.run(client, output).await,
+            Self::DeadLetter(command) => command.run(client, output).await,
             Self::Bench(command) => command.run(client, member, output).await,
             Self::Topics(_) | Self::Permissions(_) => {
                 unreachable!("they are answered without a connection")
             }
         }
     }
+}
+
+/// Waits for a time that a person gave; for ever without one.
+async fn after(time: Option<Duration>) {
+    match time.and_then(|time| tokio::time::Instant::now().checked_add(time)) {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for Ctrl-C, from the moment of the call on: what was begun before the waiting must not be killed by
+/// one that comes early.
+fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
+    let mut signal = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::environment(format!("cannot watch for Ctrl-C: {error}")))?;
+    Ok(async move {
+        signal.recv().await;
+    })
 }
 
 fn parse_subject(text: &str) -> Result<Subject, Failure> {

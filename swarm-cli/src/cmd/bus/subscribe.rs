@@ -56,16 +56,7 @@ impl Sub {
             ))
             .hint("what it may hear is said by: swarm bus permissions"));
         }
-        let end = self
-            .time
-            .map(|time| std::time::Instant::now().checked_add(time));
-        let end = end.flatten().map(tokio::time::Instant::from_std);
-        let time_is_up = async {
-            match end {
-                Some(end) => tokio::time::sleep_until(end).await,
-                None => std::future::pending().await,
-            }
-        };
+        let time_is_up = super::after(self.time);
         tokio::pin!(time_is_up);
         let mut seen = 0;
         while self.count.is_none_or(|count| seen < count) {

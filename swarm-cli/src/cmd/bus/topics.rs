@@ -82,8 +82,8 @@ fn text(entries: &[Entry]) -> String {
                 entry.template.to_owned(),
                 payload,
                 kept,
-                who(entry, &["publish"]),
-                who(entry, &["subscribe", "serve"]),
+                who(entry, &["publish", "write_state"]),
+                who(entry, &["subscribe", "serve", "read_state"]),
             ]
         })
         .collect();

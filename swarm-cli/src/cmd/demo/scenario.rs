@@ -71,6 +71,7 @@ impl Scenario {
         steps::tunnels::play(self, record).await?;
         steps::tls::play(self, record).await?;
         steps::bus::play(self, record).await?;
+        steps::state::play(self, record).await?;
         steps::rooms::play(self, record).await?;
         steps::health::play(self, record).await?;
         steps::growth::play(self, record).await?;
@@ -269,6 +270,8 @@ impl Scenario {
              \x20 {enter} edge1 swarm status\n\
              \x20 {enter} command0 wg show\n\
              \x20 {enter} command0 swarm bus sub 'swarm.>'\n\
+             \x20 {enter} edge1 swarm bus kv watch swarm-state\n\
+             \x20 {enter} edge1 swarm bus object ls swarm-files\n\
              \x20 {enter} edge1 swarm room show '#ops'\n\
              \x20 {enter} edge1 ping -c 3 10.77.0.1\n\
              logs: {}",

@@ -10,6 +10,7 @@ pub(super) mod revocation;
 pub(super) mod rollover;
 pub(super) mod rooms;
 pub(super) mod rotation;
+pub(super) mod state;
 pub(super) mod tls;
 pub(super) mod tunnels;
 
