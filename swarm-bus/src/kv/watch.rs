@@ -67,8 +67,7 @@ impl<T: Topic> Watch<T> {
         let bucket = reader.stream.as_str();
         let bucket = bucket.strip_prefix("KV_").unwrap_or(bucket);
         let scope = Scope {
-            whole: pattern == *T::any().pattern()
-                || pattern.as_str() == format!("$KV.{bucket}.>"),
+            whole: pattern == *T::any().pattern() || pattern.as_str() == format!("$KV.{bucket}.>"),
             signal: pattern.clone(),
             filter: pattern,
             is_marker: Box::new(is_marker),

@@ -3,7 +3,10 @@
 
 use std::process::Command;
 
-use swarm_config::{Member, NatsAsked, NatsLeaf, NatsSubject, Plan, RenderError, Renderer, lint};
+use swarm_config::{
+    AllowResponses, Member, NatsAsked, NatsLeaf, NatsSubject, Plan, RenderError, Renderer, Span,
+    lint,
+};
 
 use crate::fixture::{SWARM_TOML, id, layout, members, plan};
 use crate::programs::{find, skip, succeed, write};
@@ -166,7 +169,10 @@ fn what_would_go_wrong_over_a_link_is_not_rendered() {
     assert_eq!(
         refuse(|member| {
             let leaf = member.leaf.as_mut().unwrap();
-            leaf.link.allow_responses = Some(Default::default());
+            leaf.link.allow_responses = Some(AllowResponses {
+                max: 1,
+                expires: Span::from_secs(20),
+            });
         }),
         "the bus permissions of edge1 cannot be written: a link is given no leave by request"
     );

@@ -105,7 +105,7 @@ impl Application {
         self.work(content.payload.number, delivered.sequence);
         if chance.per_mille(2) {
             self.tally.unacknowledged.fetch_add(1, Relaxed);
-        } else if chance.per_mille(10) {
+        } else if chance.per_mille(3) {
             let _ = delivered.ack_confirmed(Duration::from_secs(1)).await;
         } else {
             let _ = delivered.ack();

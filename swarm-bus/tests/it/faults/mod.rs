@@ -109,7 +109,7 @@ async fn through_every_fault_of_one_server_each_message_is_accounted_for() {
     let Some(world) = world::World::one("faults::one") else {
         return;
     };
-    let report = scenario::run(world, plan, [9_000, 44_000, 9_000, 40_000, 9_000]).await;
+    let report = scenario::run(world, plan, [8_000, 40_000, 8_000, 37_000, 8_000]).await;
     assert!(report.faults >= 50 && report.messages >= 100_000);
 }
 

@@ -106,7 +106,15 @@ struct Shown {
 #[serde(untagged)]
 enum Line {
     Object(Shown),
-    Other { subject: String, problem: String },
+    Link {
+        name: String,
+        link: String,
+        modified: String,
+    },
+    Other {
+        subject: String,
+        problem: String,
+    },
 }
 
 impl Object {
@@ -250,9 +258,10 @@ impl Line {
     fn new(listed: &Listed) -> Self {
         match listed {
             Listed::Object(info) => Self::Object(Shown::new(info)),
-            Listed::Link { subject } => Self::Other {
-                subject: subject.clone(),
-                problem: "a link to an object elsewhere".to_owned(),
+            Listed::Link(link) => Self::Link {
+                name: link.name.to_string(),
+                link: link.target.to_string(),
+                modified: humantime::format_rfc3339_seconds(link.modified).to_string(),
             },
             Listed::Unreadable { subject, error } => Self::Other {
                 subject: subject.clone(),
@@ -273,6 +282,18 @@ impl Line {
                 shown.modified.clone(),
                 shown.sha256.clone(),
             ],
+            Self::Link {
+                name,
+                link,
+                modified,
+            } => {
+                vec![
+                    name.clone(),
+                    "-".to_owned(),
+                    modified.clone(),
+                    format!("-> {link}"),
+                ]
+            }
             Self::Other { subject, problem } => {
                 vec![
                     subject.clone(),
