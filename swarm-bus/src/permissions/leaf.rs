@@ -248,6 +248,8 @@ mod tests {
         assert_eq!(
             crossing.down,
             [
+                "$KV.swarm-state.*.*",
+                "$O.swarm-files.M.*",
                 "_INBOX_n1.>",
                 "swarm.endpoints.*",
                 "swarm.events.node.*",
@@ -260,6 +262,15 @@ mod tests {
                 "$JS.FC.LEAF_n1.>",
                 "$JS.n1.API.CONSUMER.CREATE.LEAF_n1",
                 "$JS.n1.API.CONSUMER.CREATE.LEAF_n1.>",
+                "$SRV.INFO",
+                "$SRV.INFO.swarm-node",
+                "$SRV.INFO.swarm-node.*",
+                "$SRV.PING",
+                "$SRV.PING.swarm-node",
+                "$SRV.PING.swarm-node.*",
+                "$SRV.STATS",
+                "$SRV.STATS.swarm-node",
+                "$SRV.STATS.swarm-node.*",
                 "swarm.commands.n1.*",
             ]
         );
@@ -274,11 +285,20 @@ mod tests {
                 )
             })
             .collect();
-        let [info, next, endpoints, trust] = [
+        let hub = [
             "CONSUMER.INFO.SWARM_EVENTS.n1",
             "CONSUMER.MSG.NEXT.SWARM_EVENTS.n1",
+            "DIRECT.GET.KV_swarm-state",
+            "DIRECT.GET.KV_swarm-state.>",
+            "DIRECT.GET.OBJ_swarm-files",
+            "DIRECT.GET.OBJ_swarm-files.>",
             "DIRECT.GET.SWARM_ENDPOINTS.swarm.endpoints.*",
+            "DIRECT.GET.SWARM_EVENTS.swarm.events.node.n1",
             "DIRECT.GET.SWARM_TRUST.swarm.trust.bundle",
+            "STREAM.INFO.KV_swarm-state",
+            "STREAM.INFO.OBJ_swarm-files",
+            "STREAM.MSG.GET.KV_swarm-state",
+            "STREAM.MSG.GET.OBJ_swarm-files",
         ]
         .map(|request| {
             (
@@ -287,16 +307,15 @@ mod tests {
             )
         });
         let ack = "$JS.ACK.SWARM_EVENTS.n1.>";
-        assert_eq!(
-            asks,
-            [
-                (ack, ack, false),
-                (&info.0, &info.1, false),
-                (&next.0, &next.1, true),
-                (&endpoints.0, &endpoints.1, false),
-                (&trust.0, &trust.1, false),
-            ]
-        );
+        let state = "$KV.swarm-state.n1.*";
+        let state_at_leaf = format!("$JS.hub.API.{state}");
+        let mut expected = vec![(ack, ack, false)];
+        expected.extend(hub.iter().map(|(subject, at_leaf)| {
+            let several = subject.contains(".MSG.NEXT.");
+            (subject.as_str(), at_leaf.as_str(), several)
+        }));
+        expected.push((state, &state_at_leaf, false));
+        assert_eq!(asks, expected);
     }
 
     #[test]
