@@ -93,7 +93,7 @@ const TABLE: &[(&str, [&str; 3])] = &[
     ("$JS.API.STREAM.UPDATE.KV_swarm-state", ["p", "", ""]),
     ("$JS.API.STREAM.INFO.KV_other", ["p", "", ""]),
     // Objects: hubs and operators write them.
-    ("$O.swarm-files.M.YQ==", ["p", "", "p"]),
+    ("$O.swarm-files.M.YQ==", ["ps", "s", "ps"]),
     ("$O.swarm-files.C.upload", ["p", "", "p"]),
     ("$O.other.M.YQ==", ["p", "", ""]),
     ("$JS.API.STREAM.INFO.OBJ_swarm-files", ["p", "p", "p"]),
