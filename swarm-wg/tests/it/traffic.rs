@@ -96,6 +96,42 @@ impl Lab {
             }
         }
     }
+
+    /// Sends numbered datagrams of one length from a side to the other as fast as it goes, and
+    /// reads those that arrive there: in order, whatever is lost. Returns how many arrived.
+    pub(crate) fn flood(&self, from: Side, count: u32, length: usize) -> u32 {
+        let bind = |side: Side| self.inside(side, || UdpSocket::bind((side.inner(), 0)).unwrap());
+        let (sender, receiver) = (bind(from), bind(from.other()));
+        receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+        let address = receiver.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut payload = vec![0; length];
+                for number in 1..=count {
+                    payload[..4].copy_from_slice(&number.to_be_bytes());
+                    // A full queue may refuse it.
+                    let _ = sender.send_to(&payload, address);
+                }
+                // The last of them must not be lost.
+                payload[..4].copy_from_slice(&u32::MAX.to_be_bytes());
+                for _ in 0..50 {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    let _ = sender.send_to(&payload, address);
+                }
+            });
+            let mut buffer = vec![0; 65_536];
+            let (mut arrived, mut last) = (0, 0);
+            loop {
+                let got = receiver.recv(&mut buffer).unwrap();
+                let number = u32::from_be_bytes(*buffer[..got].first_chunk().unwrap());
+                if number == u32::MAX {
+                    return arrived;
+                }
+                assert!(number > last, "{number} after {last}");
+                (arrived, last) = (arrived + 1, number);
+            }
+        })
+    }
 }
 
 /// Datagrams on their way at a time: no more than fit a receive buffer.

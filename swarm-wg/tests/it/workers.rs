@@ -47,6 +47,38 @@ fn many_flows_both_ways_at_once_arrive_whole_whatever_the_number_of_workers() {
     }
 }
 
+/// For how many nanoseconds the helpers of an interface have had a processor.
+fn helped(interface: &str) -> u64 {
+    let name = format!("{interface}-help");
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+        let task = task.ok()?.path();
+        let comm = std::fs::read_to_string(task.join("comm")).ok()?;
+        // The kernel keeps fifteen bytes of a name.
+        if comm.trim_end() != &name[..name.len().min(15)] {
+            return None;
+        }
+        let times = std::fs::read_to_string(task.join("schedstat")).ok()?;
+        times.split(' ').next()?.parse::<u64>().ok()
+    };
+    tasks.filter_map(of_task).sum()
+}
+
+#[test]
+fn a_flow_keeps_its_order_while_a_helper_carries_it_too() {
+    let test = "a_flow_keeps_its_order_while_a_helper_carries_it_too";
+    let Some(lab) = Lab::new(test) else { return };
+    let (a, _b) = pair(&lab, 1);
+    lab.assert_pings();
+    let before = helped(a.interface());
+    for length in [16, 1200] {
+        let arrived = lab.flood(Side::A, 100_000, length);
+        assert!(arrived > 1000, "{arrived} of {length} bytes");
+    }
+    let nanoseconds = helped(a.interface()) - before;
+    assert!(nanoseconds > 1_000_000, "{nanoseconds} ns");
+}
+
 #[test]
 fn the_numbers_come_every_so_often_and_end_with_the_tunnel() {
     let Some(lab) = Lab::new("the_numbers_come_every_so_often_and_end_with_the_tunnel") else {
