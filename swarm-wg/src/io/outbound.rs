@@ -336,7 +336,8 @@ mod tests {
                     carry(begun, 97);
                 }
             });
-            while lock(&sent).len() < LAST.into() {
+            let patience = clock::now() + Duration::from_secs(60);
+            while lock(&sent).len() < LAST.into() && clock::now() < patience {
                 match outbound.begin() {
                     Some(begun) => carry(begun, 89),
                     None => std::thread::yield_now(),
