@@ -125,6 +125,7 @@ mod tests {
             edge.subscribe_allow,
             [
                 "$KV.swarm-state.*.*",
+                "$O.swarm-files.M.*",
                 "$SRV.INFO",
                 "$SRV.INFO.swarm-node",
                 "$SRV.INFO.swarm-node.*",
