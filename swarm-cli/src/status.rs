@@ -26,12 +26,15 @@ pub struct Status {
     pub tunnel: TunnelStatus,
     /// Its connection to the bus.
     pub bus: LinkStatus,
+    /// The link of its own bus to the hub's, on a node that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkStatus>,
     /// Its events on their way to the bus.
     #[serde(default)]
     pub events: SpoolStatus,
     /// Its session with the rooms.
     pub rooms: LinkStatus,
-    /// The servers that it keeps alive, on a hub.
+    /// The servers that it keeps alive: on a hub, and on a node that has a bus of its own.
     pub services: Vec<ServiceStatus>,
     /// What is wrong, one line each; empty when all is well.
     pub problems: Vec<String>,

@@ -115,13 +115,18 @@ impl Leaf {
     /// own streams keep, and what the hub needs in order to take that over.
     ///
     /// What the node may ask and serve at the same time (to *ping* everybody, say) is not asked over
-    /// the link: the request would come back to it.
+    /// the link: the request would come back to it. Questions which services there are (`$SRV`) do not
+    /// cross either: many nodes answer them, and one account alone may serve a subject to the mesh. What a service
+    /// itself is asked does.
     #[must_use]
     pub fn crossing(&self, policy: &Policy) -> Crossing {
         let node = &self.node;
         let (mut up, mut down, mut serves) = (Vec::new(), Vec::new(), Vec::new());
         let mut asks = Vec::new();
         for grant in policy.grants(node, &self.roles) {
+            if grant.pattern.as_str().starts_with("$SRV.") {
+                continue;
+            }
             let answers = matches!(&grant.reason, Reason::Rule(rule)
                 if matches!(rule.right(), Right::Serve | Right::Provide(_)));
             match grant.direction {
@@ -262,30 +267,10 @@ mod tests {
                 "$JS.FC.LEAF_n1.>",
                 "$JS.n1.API.CONSUMER.CREATE.LEAF_n1",
                 "$JS.n1.API.CONSUMER.CREATE.LEAF_n1.>",
-                "$SRV.INFO",
-                "$SRV.INFO.swarm-node",
-                "$SRV.INFO.swarm-node.*",
-                "$SRV.PING",
-                "$SRV.PING.swarm-node",
-                "$SRV.PING.swarm-node.*",
-                "$SRV.STATS",
-                "$SRV.STATS.swarm-node",
-                "$SRV.STATS.swarm-node.*",
                 "swarm.commands.n1.*",
             ]
         );
-        let asks: Vec<_> = crossing
-            .asks
-            .iter()
-            .map(|asked| {
-                (
-                    asked.subject.as_str(),
-                    asked.at_leaf.as_str(),
-                    asked.several,
-                )
-            })
-            .collect();
-        let hub = [
+        let api = [
             "CONSUMER.INFO.SWARM_EVENTS.n1",
             "CONSUMER.MSG.NEXT.SWARM_EVENTS.n1",
             "DIRECT.GET.KV_swarm-state",
@@ -299,23 +284,39 @@ mod tests {
             "STREAM.INFO.OBJ_swarm-files",
             "STREAM.MSG.GET.KV_swarm-state",
             "STREAM.MSG.GET.OBJ_swarm-files",
-        ]
-        .map(|request| {
-            (
+        ];
+        let asked = |subject: &str, at_leaf: &str| Asked {
+            subject: subject.to_owned(),
+            at_leaf: at_leaf.to_owned(),
+            several: subject.contains(".NEXT."),
+        };
+        let ack = "$JS.ACK.SWARM_EVENTS.n1.>";
+        let mut expected = vec![asked(ack, ack)];
+        expected.extend(api.map(|request| {
+            let (subject, at_leaf) = (
                 format!("$JS.API.{request}"),
                 format!("$JS.hub.API.{request}"),
-            )
-        });
-        let ack = "$JS.ACK.SWARM_EVENTS.n1.>";
-        let state = "$KV.swarm-state.n1.*";
-        let state_at_leaf = format!("$JS.hub.API.{state}");
-        let mut expected = vec![(ack, ack, false)];
-        expected.extend(hub.iter().map(|(subject, at_leaf)| {
-            let several = subject.contains(".MSG.NEXT.");
-            (subject.as_str(), at_leaf.as_str(), several)
+            );
+            asked(&subject, &at_leaf)
         }));
-        expected.push((state, &state_at_leaf, false));
-        assert_eq!(asks, expected);
+        let state = "$KV.swarm-state.n1.*";
+        expected.push(asked(state, &format!("$JS.hub.API.{state}")));
+        assert_eq!(crossing.asks, expected);
+    }
+
+    #[test]
+    fn no_two_leaves_answer_the_same_question() {
+        let of =
+            |node| Leaf::new(node, &[Role::Edge], leaf_streams(&NODE)).crossing(&Policy::mesh());
+        let serves = |node| {
+            of(node)
+                .serves
+                .into_iter()
+                .filter(|subject| !subject.contains("LEAF_"))
+        };
+        let one: Vec<_> = serves(NODE).collect();
+        assert_eq!(one, ["swarm.commands.n1.*"]);
+        assert!(serves(Token::from_static("n2")).all(|subject| !one.contains(&subject)));
     }
 
     #[test]

@@ -53,6 +53,9 @@ fn text(status: &NodeStatus) -> String {
         format!("events       {}", events(&status.events)),
         format!("rooms        {}", status.rooms.state),
     ];
+    if let Some(link) = &status.link {
+        lines.push(format!("link to hub  {}", link.state));
+    }
     for service in &status.services {
         let pid = service
             .pid

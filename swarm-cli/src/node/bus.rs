@@ -9,7 +9,7 @@ use serde_json::json;
 use swarm_bus::client::{Client, Fault, Message, State, SubscribeError};
 use swarm_bus::dead_letter::{self, KeepError, Keeper, Kept};
 use swarm_bus::service::{EndpointConfig, Service, ServiceConfig, ServiceError, ServiceName};
-use swarm_bus::stream::StreamError;
+use swarm_bus::stream::{StreamConfig, StreamError};
 use swarm_bus::topics::{
     self, Commands, Endpoints, NODE_SERVICE, NodeEndpoints, NodeEvents, NodeState, Occurrence,
     Samples, Telemetry, TrustBundle,
@@ -24,7 +24,7 @@ use super::{Shared, commands, trust};
 
 /// How often a node tells how it is.
 const TELEMETRY: Duration = Duration::from_secs(10);
-/// When an alert that could not be passed on is tried again.
+/// When an alert that could not be passed on, or a stream that could not be made, is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How much dead letters may take, and what waits to become one.
 const LETTERS_BYTES: u64 = 64 << 20;
@@ -103,38 +103,60 @@ async fn announce(shared: &Shared) {
     shared.events.tell(Occurrence::Up).await;
     let mut was_connected = false;
     while states.until(State::is_connected).await.is_some() {
+        let missing = ensure(shared, streams(shared)).await;
         if shared.hub.is_some() {
-            let leaves = wire::leaves(shared.member.plan());
-            for stream in topics::mesh_streams_with(&leaves) {
-                if let Err(error) = shared.bus.ensure_stream(&stream).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a stream is missing"
-                    );
-                }
-            }
             trust::publish(shared).await;
             for (node, endpoint) in shared.seen_endpoints() {
                 publish_endpoint(shared, &node, endpoint).await;
             }
         }
-        if shared.leaf.is_some() {
-            for stream in topics::leaf_streams(&own(shared)) {
-                if let Err(error) = shared.bus.ensure_stream(&stream).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a stream of this node's own bus is missing"
-                    );
-                }
-            }
-        }
         if std::mem::replace(&mut was_connected, true) {
             shared.events.tell(Occurrence::Up).await;
         }
-        if states.until(|state| !state.is_connected()).await.is_none() {
+        let gone = tokio::select! {
+            gone = states.until(|state| !state.is_connected()) => gone,
+            never = complete(shared, missing) => match never {},
+        };
+        if gone.is_none() {
             return;
         }
     }
+}
+
+/// The streams that this node makes sure of: those of the mesh on a hub, its own where it has a bus of its own.
+fn streams(shared: &Shared) -> Vec<StreamConfig> {
+    if shared.hub.is_some() {
+        topics::mesh_streams_with(&wire::leaves(shared.member.plan()))
+    } else if shared.leaf.is_some() {
+        topics::leaf_streams(&own(shared))
+    } else {
+        Vec::new()
+    }
+}
+
+/// Makes sure of streams, and returns those that are missing.
+async fn ensure(shared: &Shared, streams: Vec<StreamConfig>) -> Vec<StreamConfig> {
+    let mut missing = Vec::new();
+    for stream in streams {
+        if let Err(error) = shared.bus.ensure_stream(&stream).await {
+            tracing::warn!(
+                stream = %stream.name,
+                error = &error as &dyn std::error::Error,
+                "a stream is missing"
+            );
+            missing.push(stream);
+        }
+    }
+    missing
+}
+
+/// Tries again to make the streams that are missing: what they keep waits for them, on the disks of all nodes.
+async fn complete(shared: &Shared, mut missing: Vec<StreamConfig>) -> Infallible {
+    while !missing.is_empty() {
+        tokio::time::sleep(AGAIN).await;
+        missing = ensure(shared, missing).await;
+    }
+    std::future::pending().await
 }
 
 async fn hear_trust(shared: &Shared) {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use swarm_bus::client::Client;
 use swarm_bus::spool::{Drain, DrainOptions, Limits, LossReason, Spool, Spooled, Statistics};
-use swarm_bus::topics::{EVENTS_STREAM, NodeEvent, NodeEvents, Occurrence};
+use swarm_bus::topics::{self, EVENTS_STREAM, NodeEvent, NodeEvents, Occurrence};
 use swarm_bus::{Headers, Topic as _};
 
 use crate::error::Error;
@@ -50,7 +50,11 @@ impl Events {
         let mut options = DrainOptions::default();
         options.per_second = PER_SECOND;
         // a node may not ask which stream keeps a subject
-        options.streams = vec![(NodeEvents::any().pattern().clone(), EVENTS_STREAM)];
+        let stream = match member.is_leaf() {
+            true => topics::leaf_stream(&wire::token(member.id())),
+            false => EVENTS_STREAM,
+        };
+        options.streams = vec![(NodeEvents::any().pattern().clone(), stream)];
         let drain = spool
             .drain(bus.clone(), options)
             .expect("a spool that was just opened is drained by nobody");

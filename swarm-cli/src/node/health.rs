@@ -27,6 +27,9 @@ pub(super) fn problems(status: &Status) -> Vec<String> {
     if !status.bus.connected {
         problems.push(format!("the bus is not connected: {}", status.bus.state));
     }
+    if let Some(link) = status.link.as_ref().filter(|link| !link.connected) {
+        problems.push(format!("its bus has no link to the hub's: {}", link.state));
+    }
     if status.events.held > 0 {
         problems.push(
             "events wait on disk, since the bus does not say which of them it has: is the hub up to date?"

@@ -3,15 +3,23 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use swarm_bus::monitor::Varz;
 use swarm_pki::{Certificate, Fingerprint};
+use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::file;
+use crate::http;
 use crate::member::Member;
+use crate::status::LinkStatus;
 
 use super::services::{find_nats, require_free};
 use super::supervisor::{Program, Supervised};
+
+/// How often the server is asked for its link.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The node's own nats-server.
 #[derive(Debug)]
@@ -19,6 +27,7 @@ pub(crate) struct OwnBus {
     pub(crate) nats: Supervised,
     /// The roots and the certificate that it was last started with.
     read: Mutex<Vec<Fingerprint>>,
+    link: watch::Receiver<LinkStatus>,
 }
 
 impl OwnBus {
@@ -40,6 +49,7 @@ impl OwnBus {
         require_free(plan.leaf_address(), "NATS")?;
         let own = Self {
             read: Mutex::default(),
+            link: watch_link(monitor),
             nats: Supervised::start(Program {
                 name: "nats-server",
                 command: vec![program, "-c".to_owned(), layout.rendered().nats_conf()],
@@ -66,5 +76,57 @@ impl OwnBus {
         files.push(tls.certificate().fingerprint());
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *read, files.clone()) != files
+    }
+
+    /// The link to the hub's bus, as the server said a moment ago.
+    pub(crate) fn link(&self) -> LinkStatus {
+        self.link.borrow().clone()
+    }
+}
+
+/// Asks the server again and again for its link, as long as somebody wants to know.
+fn watch_link(monitor: SocketAddr) -> watch::Receiver<LinkStatus> {
+    let (report, link) = watch::channel(link_status(None));
+    tokio::spawn(async move {
+        loop {
+            let body = http::get(monitor, "/varz").await.ok();
+            let varz = body.and_then(|body| Varz::parse(&body).ok());
+            report.send_replace(link_status(varz.as_ref()));
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = report.closed() => return,
+            }
+        }
+    });
+    link
+}
+
+/// What the figures of a leaf node's server say of its link, the only one that it has.
+fn link_status(varz: Option<&Varz>) -> LinkStatus {
+    let (connected, state) = match varz {
+        None => (false, "its server does not answer"),
+        Some(varz) if varz.leafnodes == 0 => (
+            false,
+            "not connected, its server tries again; what it keeps waits",
+        ),
+        Some(_) => (true, "connected"),
+    };
+    LinkStatus {
+        connected,
+        state: state.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_there_when_the_server_counts_one() {
+        let said = |json: &str| link_status(Some(&Varz::parse(json.as_bytes()).unwrap()));
+        assert!(said(r#"{"leafnodes":1}"#).connected);
+        assert!(!said(r#"{"leafnodes":0}"#).connected);
+        let silent = link_status(None);
+        assert!(!silent.connected && silent.state.contains("does not answer"));
     }
 }

@@ -22,11 +22,12 @@ pub(super) async fn text(shared: &Shared) -> String {
     if let Some(hub) = &shared.hub {
         add_services(&mut page, hub.services.all());
         add_front(&mut page, hub);
-        add_nats(&mut page, shared).await;
+        add_nats(&mut page, shared.member.plan().nats().monitor_port).await;
         add_synapse(&mut page, shared).await;
     }
     if let Some(leaf) = &shared.leaf {
         add_services(&mut page, [&leaf.nats]);
+        add_nats(&mut page, shared.member.plan().nats().leaf.monitor_port).await;
     }
     page.text()
 }
@@ -331,11 +332,8 @@ fn add_front(page: &mut Page, hub: &Hub) {
     }
 }
 
-async fn add_nats(page: &mut Page, shared: &Shared) {
-    let address = SocketAddr::from((
-        Ipv4Addr::LOCALHOST,
-        shared.member.plan().nats().monitor_port,
-    ));
+async fn add_nats(page: &mut Page, monitor_port: u16) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, monitor_port));
     let varz = http::get(address, "/varz")
         .await
         .ok()

@@ -345,6 +345,7 @@ impl Shared {
             },
             tunnel: self.tunnel_status(),
             bus: self.bus_status(),
+            link: self.leaf.as_ref().map(OwnBus::link),
             events: self.events.status(),
             rooms: self.rooms.status(),
             services,

@@ -85,6 +85,21 @@ impl Lab {
         command
     }
 
+    /// Runs something on a thread of its own in a side's network.
+    pub(crate) fn inside<T: Send>(&self, side: Side, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/var/run/netns/{}", self.namespace(side));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let namespace = std::fs::File::open(path).unwrap();
+                let kind = rustix::thread::LinkNameSpaceType::Network;
+                let namespace = std::os::fd::AsFd::as_fd(&namespace);
+                rustix::thread::move_into_link_name_space(namespace, Some(kind)).unwrap();
+                work()
+            });
+            thread.join().unwrap()
+        })
+    }
+
     /// Makes the program callable by another name.
     pub(crate) fn link(&self, name: &str) {
         symlink(
