@@ -93,6 +93,7 @@
 //! # }
 //! ```
 
+mod answers;
 mod clock;
 mod cursor;
 mod drain;
@@ -110,6 +111,7 @@ mod loss;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod options;
+mod pump;
 mod rate;
 mod reader;
 mod record;

@@ -17,8 +17,9 @@
 //! - Publishers of their own: some messages are given up after an error without doubt, and must be
 //!   nowhere; some after one that leaves it open; the others are sent again by their id.
 //! - Spools: what was put is there once, in order of each subject; what was refused is nowhere. The
-//!   stream knows ids for [`WINDOW`] only, so that after an outage and by a clock that jumps it is
-//!   asked what it has.
+//!   stream knows ids for [`WINDOW`] only, and each spool is without a line for longer, with messages
+//!   of which it does not know whether they are stored: after that, and by a clock that jumps, the
+//!   stream is asked what it has.
 //! - Consumers die in the middle, give messages back, and forget to acknowledge; what they took is
 //!   remembered by [`Taken`](swarm_bus::stream::Taken), as an application would with its results.
 //!
@@ -27,6 +28,7 @@
 
 mod consume;
 mod disk;
+mod inject;
 mod ledger;
 mod plan;
 mod process;
@@ -46,6 +48,8 @@ const SEED: &str = "SWARM_TEST_FAULTS_SEED";
 /// For how long the stream of the spools knows ids again: longer than a machine under load holds a
 /// message up, shorter than all outages together.
 const WINDOW: Duration = Duration::from_secs(20);
+/// For how long a spool has no line, so that ids it used before are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(26);
 
 const LAB: Token = Token::from_static("LAB");
 const TRUNK: Token = Token::from_static("TRUNK");
@@ -100,6 +104,8 @@ async fn through_every_fault_of_one_server_each_message_is_accounted_for() {
         (Kind::Freeze, 9),
         (Kind::HalfOpen, 6),
         (Kind::Cut, 6),
+        (Kind::Outage, 2),
+        (Kind::LongOutage, 3),
         (Kind::Slow, 3),
         (Kind::KillPublisher, 6),
         (Kind::KillConsumer, 5),
@@ -109,7 +115,7 @@ async fn through_every_fault_of_one_server_each_message_is_accounted_for() {
     let Some(world) = world::World::one("faults::one") else {
         return;
     };
-    let report = scenario::run(world, plan, [8_000, 40_000, 8_000, 37_000, 8_000]).await;
+    let report = scenario::run(world, plan, [8_000, 43_000, 5_000, 40_000, 5_000]).await;
     assert!(report.faults >= 50 && report.messages >= 100_000);
 }
 
@@ -123,6 +129,8 @@ async fn through_every_fault_of_three_servers_each_message_is_accounted_for() {
         (Kind::Freeze, 2),
         (Kind::HalfOpen, 2),
         (Kind::Cut, 2),
+        (Kind::Outage, 1),
+        (Kind::LongOutage, 1),
         (Kind::KillPublisher, 2),
         (Kind::KillConsumer, 1),
         (Kind::JumpClock, 2),

@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Freeze,
     HalfOpen,
     Cut,
+    Outage,
+    LongOutage,
     Slow,
     KillPublisher,
     KillConsumer,
@@ -81,6 +83,10 @@ pub(super) enum Fault {
     HalfOpen { link: Option<usize> },
     /// A link is closed at both ends.
     Cut { link: Option<usize> },
+    /// Acknowledgements do not arrive, then the line of a publisher is gone for a time.
+    Outage { link: usize, time: Duration },
+    /// That of a spool, for longer than its stream knows ids; what is next comes meanwhile.
+    LongOutage { link: usize },
     /// What is sent takes longer.
     Slow {
         link: Option<usize>,
@@ -105,6 +111,8 @@ impl Fault {
             Self::Freeze { .. } => Kind::Freeze,
             Self::HalfOpen { .. } => Kind::HalfOpen,
             Self::Cut { .. } => Kind::Cut,
+            Self::Outage { .. } => Kind::Outage,
+            Self::LongOutage { .. } => Kind::LongOutage,
             Self::Slow { .. } => Kind::Slow,
             Self::KillPublisher => Kind::KillPublisher,
             Self::KillConsumer => Kind::KillConsumer,
@@ -143,6 +151,7 @@ impl Plan {
         for (number, by) in jumps.enumerate() {
             *by *= 1 - 2 * (number as i64 % 2);
         }
+        arrange_outages(&mut faults);
         Self { seed, faults }
     }
 
@@ -152,6 +161,33 @@ impl Plan {
             *counts.entry(fault.kind()).or_default() += 1;
         }
         counts
+    }
+}
+
+/// Gives each line its outage, and lets those come first that last while others come.
+fn arrange_outages(faults: &mut [Fault]) {
+    faults.sort_by_key(|fault| fault.kind() != Kind::LongOutage);
+    let (mut short, mut long) = (0, 0);
+    for fault in faults.iter_mut() {
+        match fault {
+            Fault::Outage { link, .. } => {
+                *link = short % 2;
+                short += 1;
+            }
+            Fault::LongOutage { link } => {
+                *link = 2 + long % 3;
+                long += 1;
+            }
+            _ => {}
+        }
+    }
+    // A process that dies meanwhile leaves a spool behind in which something waits.
+    let soon = long + 2;
+    let kill = faults
+        .iter()
+        .position(|fault| *fault == Fault::KillPublisher);
+    if let Some(kill) = kill.filter(|kill| *kill > soon) {
+        faults.swap(kill, soon);
     }
 }
 
@@ -183,6 +219,13 @@ fn fault(kind: Kind, chance: &mut Chance, links: u64, spools: u64) -> Fault {
         },
         Kind::HalfOpen => Fault::HalfOpen { link: link(chance) },
         Kind::Cut => Fault::Cut { link: link(chance) },
+        Kind::Outage => Fault::Outage {
+            // Which one: see `arrange_outages`.
+            link: 0,
+            // Longer than a publisher waits.
+            time: chance.millis(2200, 2800),
+        },
+        Kind::LongOutage => Fault::LongOutage { link: 2 },
         Kind::Slow => Fault::Slow {
             link: link(chance),
             delay: chance.millis(2, 40),
@@ -219,4 +262,25 @@ fn the_same_seed_is_the_same_plan_and_each_kind_comes_as_often_as_told() {
         _ => None,
     });
     assert!(links.max() < Some(4));
+}
+
+#[test]
+fn each_spool_is_without_a_line_while_the_other_faults_come() {
+    let counts = [
+        (Kind::Cut, 30),
+        (Kind::LongOutage, 3),
+        (Kind::Outage, 2),
+        (Kind::KillPublisher, 1),
+    ];
+    let faults = Plan::new(5, &counts, 4, 2).faults;
+    assert_eq!(
+        faults[..3],
+        [2, 3, 4].map(|link| Fault::LongOutage { link })
+    );
+    assert!(faults[3..6].contains(&Fault::KillPublisher));
+    let outages = faults.iter().filter_map(|fault| match fault {
+        Fault::Outage { link, .. } => Some(*link),
+        _ => None,
+    });
+    assert_eq!(outages.collect::<Vec<_>>(), [0, 1]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long what a client left behind may still be on its way.
 const STRAGGLERS: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub(super) struct Proxy {
     pub(super) ports: Vec<u16>,
     flow: watch::Sender<Flow>,
     breaks: watch::Sender<Option<Break>>,
+    /// Until when nobody is let through.
+    closed: watch::Sender<Option<Instant>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -39,17 +41,20 @@ impl Proxy {
     /// Listens with a port for each server.
     pub(super) async fn start(servers: &[u16]) -> Self {
         let (flow, breaks) = (watch::Sender::default(), watch::Sender::new(None));
+        let closed = watch::Sender::new(None);
         let (mut ports, mut tasks) = (Vec::new(), Vec::new());
         for server in servers {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             ports.push(listener.local_addr().unwrap().port());
-            let listening = listen(listener, *server, flow.subscribe(), breaks.subscribe());
+            let (flow, breaks) = (flow.subscribe(), breaks.subscribe());
+            let listening = listen(listener, *server, flow, breaks, closed.subscribe());
             tasks.push(tokio::spawn(listening));
         }
         Self {
             ports,
             flow,
             breaks,
+            closed,
             tasks,
         }
     }
@@ -60,6 +65,12 @@ impl Proxy {
 
     pub(super) fn cut(&self) {
         self.breaks.send_replace(Some(Break::Cut));
+    }
+
+    /// Cuts the line, and lets nobody through for a time.
+    pub(super) fn close(&self, time: Duration) {
+        self.closed.send_replace(Some(Instant::now() + time));
+        self.cut();
     }
 
     pub(super) fn halve(&self) {
@@ -81,8 +92,12 @@ async fn listen(
     server: u16,
     flow: watch::Receiver<Flow>,
     breaks: watch::Receiver<Option<Break>>,
+    closed: watch::Receiver<Option<Instant>>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
+        if closed.borrow().is_some_and(|until| Instant::now() < until) {
+            continue;
+        }
         let (flow, mut breaks) = (flow.clone(), breaks.clone());
         breaks.mark_unchanged();
         tokio::spawn(async move {
@@ -113,8 +128,10 @@ async fn connection(
         }
     };
     tokio::select! {
-        () = carried => return,
+        biased;
+        // What was held back until now does not come through.
         _ = breaks.changed() => {}
+        () = carried => return,
     }
     let broken = *breaks.borrow_and_update();
     drop(server);

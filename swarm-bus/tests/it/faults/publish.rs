@@ -17,6 +17,9 @@ use tokio::time::sleep;
 /// How long a publisher waits after a refusal.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What is counted when the disk of a spool has no room.
+pub(super) const FULL_DISK: &str = "disk of the spool";
+
 /// What all take part in.
 pub(super) struct Yard {
     pub(super) ledger: Mutex<Ledger>,
@@ -54,6 +57,11 @@ impl Yard {
 
     fn failed(&self, how: &'static str) {
         *self.errors.lock().unwrap().entry(how).or_default() += 1;
+    }
+
+    /// How often publishers were told that.
+    pub(super) fn errors(&self, how: &'static str) -> u64 {
+        self.errors.lock().unwrap().get(how).copied().unwrap_or(0)
     }
 
     fn told(&self, key: Key, kind: u32, fate: Fate, stored: Option<u64>) {
@@ -180,7 +188,7 @@ pub(super) async fn put(yard: Arc<Yard>, spool: Spool, number: u8, quota: u32, b
             };
             if let Err(error) = &put {
                 yard.failed(match error {
-                    PutError::Io(_) => "disk of the spool",
+                    PutError::Io(_) => FULL_DISK,
                     _ => "spool busy or full",
                 });
             }

@@ -3,10 +3,10 @@
 use super::consume::{Application, Tally, word};
 use super::disk::Disk;
 use super::ledger::Finding;
-use super::plan::{Fault, Plan, Ways};
+use super::plan::{Kind, Plan};
 use super::process::{self, Publisher};
-use super::proxy::{Flow, Proxy};
-use super::publish::{Yard, many_at_a_time, one_by_one, put};
+use super::proxy::Proxy;
+use super::publish::{FULL_DISK, Yard, many_at_a_time, one_by_one, put};
 use super::world::{World, of};
 use super::{LAB, Sample, Spooled, TRUNK, WINDOW, node};
 use crate::rig::SOON;
@@ -27,9 +27,9 @@ pub(super) const LINKS: u64 = 6;
 pub(super) const SPOOLS: u64 = 2;
 const APPLICATION: usize = 5;
 /// How long all may take to come to rest when the faults are over.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(180);
 /// How long the application may find nothing that it has not taken.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was done.
 pub(super) struct Report {
@@ -47,13 +47,13 @@ pub(super) fn drain_options(order: Order) -> DrainOptions {
 }
 
 /// A spool of this process, on a disk and by a clock of its own.
-struct Store {
+pub(super) struct Store {
     spool: Spool,
     drain: Option<Drain>,
-    disk: Option<Disk>,
+    pub(super) disk: Option<Disk>,
     _directory: TempDir,
     /// By how many seconds its clock is wrong.
-    wrong: Arc<AtomicI64>,
+    pub(super) wrong: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -93,16 +93,16 @@ impl Store {
     }
 }
 
-struct Scenario {
-    world: World,
-    yard: Arc<Yard>,
-    proxies: Vec<Proxy>,
-    stores: Vec<Store>,
+pub(super) struct Scenario {
+    pub(super) world: World,
+    pub(super) yard: Arc<Yard>,
+    pub(super) proxies: Vec<Proxy>,
+    pub(super) stores: Vec<Store>,
     /// Until it has ended.
-    process: Option<Publisher>,
+    pub(super) process: Option<Publisher>,
     applications: Vec<Arc<Application>>,
     readers: Vec<JoinHandle<()>>,
-    keeper: Client,
+    pub(super) keeper: Client,
     seed: u64,
 }
 
@@ -190,6 +190,17 @@ pub(super) async fn run(world: World, plan: Plan, quotas: [u32; 5]) -> Report {
         let evidence = scenario.evidence(&findings).await;
         panic!("{plan}\n{text}\n{} findings:\n{evidence}", findings.len());
     }
+    let foreign = tally.foreign.load(Relaxed);
+    assert!(
+        foreign == 0 || scenario.world.rigs.len() > 1,
+        "one server has one number for each message"
+    );
+    let filled = plan.counts().contains_key(&Kind::FullSpool)
+        && scenario.stores.iter().all(|store| store.disk.is_some());
+    assert!(
+        !filled || scenario.yard.errors(FULL_DISK) > 0,
+        "no spool met its full disk"
+    );
     Report {
         faults: plan.faults.len(),
         messages,
@@ -198,7 +209,7 @@ pub(super) async fn run(world: World, plan: Plan, quotas: [u32; 5]) -> Report {
 
 impl Scenario {
     /// Hands out the next part: for each fault one before it, and one while it lasts.
-    fn hand_out(&self) {
+    pub(super) fn hand_out(&self) {
         self.yard.part.send_modify(|part| *part += 1);
         if let Some(process) = &self.process {
             process.hand_out(&self.yard, *self.yard.part.borrow());
@@ -220,14 +231,8 @@ impl Scenario {
         let _ = timeout(Duration::from_secs(2), reached).await;
     }
 
-    /// Lets a fault last, while messages are published.
-    async fn last(&self, time: Duration) {
-        self.hand_out();
-        sleep(time).await;
-    }
-
     /// Starts the readers anew, in the place of those there are.
-    fn read(&mut self) {
+    pub(super) fn read(&mut self) {
         for reader in self.readers.drain(..) {
             reader.abort();
         }
@@ -240,119 +245,6 @@ impl Scenario {
                 true => tokio::spawn(application.read::<Sample>(client, self.seed)),
                 false => tokio::spawn(application.read::<Spooled>(client, self.seed)),
             });
-        }
-    }
-
-    fn on(&self, link: Option<usize>, act: impl Fn(&Proxy)) {
-        for (number, proxy) in self.proxies.iter().enumerate() {
-            if link.is_none_or(|link| link == number) {
-                act(proxy);
-            }
-        }
-    }
-
-    async fn kill(&mut self, server: usize, down: Duration) {
-        self.world.rigs[server].kill();
-        self.last(down).await;
-        self.world.rigs[server].run();
-    }
-
-    async fn inject(&mut self, fault: Fault) {
-        let servers = self.world.rigs.len();
-        match fault {
-            Fault::KillServer { down } => {
-                let mut server = 0;
-                if servers > 1 {
-                    server = (self.world.leader(&self.keeper, "LAB").await + 1) % servers;
-                }
-                self.kill(server, down).await;
-            }
-            Fault::KillLeader { down } => {
-                self.world.leader(&self.keeper, "TRUNK").await;
-                let leader = self.world.leader(&self.keeper, "LAB").await;
-                self.kill(leader, down).await;
-            }
-            Fault::FullServer { time } => self.fill_server(time).await,
-            Fault::FullSpool { spool, time } => match &self.stores[spool].disk {
-                Some(disk) => {
-                    disk.fill();
-                    self.last(time).await;
-                    disk.free();
-                }
-                None => {
-                    self.proxies[2 + spool].cut();
-                    self.last(time).await;
-                }
-            },
-            Fault::Freeze { link, ways, time } => {
-                let flow = Flow {
-                    silent_to_server: ways != Ways::ToClient,
-                    silent_to_client: ways != Ways::ToServer,
-                    ..Flow::default()
-                };
-                self.on(link, |proxy| proxy.set(flow));
-                self.last(time).await;
-                self.on(link, |proxy| proxy.set(Flow::default()));
-            }
-            Fault::HalfOpen { link } => {
-                self.on(link, Proxy::halve);
-                self.hand_out();
-            }
-            Fault::Cut { link } => {
-                self.on(link, Proxy::cut);
-                self.hand_out();
-            }
-            Fault::Slow { link, delay, time } => {
-                let flow = Flow {
-                    delay,
-                    ..Flow::default()
-                };
-                self.on(link, |proxy| proxy.set(flow));
-                self.last(time).await;
-                self.on(link, |proxy| proxy.set(Flow::default()));
-            }
-            Fault::KillPublisher => {
-                if let Some(process) = &mut self.process {
-                    process.kill();
-                }
-                self.hand_out();
-            }
-            Fault::KillConsumer => {
-                self.read();
-                self.hand_out();
-            }
-            Fault::JumpClock { spool, by } => {
-                // Messages arrive, their acknowledgements do not; then the connection is gone.
-                let proxy = &self.proxies[2 + spool];
-                proxy.set(Flow {
-                    silent_to_client: true,
-                    ..Flow::default()
-                });
-                self.last(Duration::from_millis(200)).await;
-                self.stores[spool].wrong.fetch_add(by, Relaxed);
-                proxy.cut();
-                proxy.set(Flow::default());
-            }
-        }
-    }
-
-    /// Leaves a server without room for a while. nats-server 2.9.10 says nothing then, to its
-    /// publishers neither, and has to be started again.
-    async fn fill_server(&mut self, time: Duration) {
-        let mut server = 0;
-        if self.world.rigs.len() > 1 {
-            server = self.world.leader(&self.keeper, "LAB").await;
-        }
-        if let Some(disk) = self.world.disks.get(server) {
-            disk.fill();
-            self.last(time).await;
-            // Several servers make room by compacting their logs.
-            assert!(disk.is_full() || self.world.rigs.len() > 1);
-            disk.free();
-            self.world.rigs[server].kill();
-            self.world.rigs[server].run();
-        } else {
-            self.kill(server, time).await;
         }
     }
 
