@@ -6,9 +6,10 @@ use super::{
     Advisories, Advisory, DeadLetterTopic, KEEPER, LETTERS_STREAM, Original, OriginalMessage,
     advisories_stream, fetch, keeper_consumer, letters_stream,
 };
+use crate::Topic as _;
 use crate::client::{Client, PublishError, State, Stored};
 use crate::stream::{Consumer, ConsumerConfig, Delivered, StreamConfig, StreamError};
-use crate::{Topic as _, wire};
+use crate::wire::encode::Publication;
 use std::time::Duration;
 
 /// After how long an advisory comes again whose letter was not stored.
@@ -267,7 +268,7 @@ fn without_content(original: &Original) -> Original {
             ..
         }) => Original::TooLarge {
             subject: subject.clone(),
-            size: (wire::encode::header_length(headers) + payload.len()) as u64,
+            size: Publication::new(subject, headers, payload).size() as u64,
         },
         other => other.clone(),
     }

@@ -47,7 +47,8 @@ pub(crate) fn files(data: &[u8]) {
     drop(journal);
     let (_, ledger, again) = open(&memory).expect("it opens as before");
     let found = waiting(&memory, &ledger.lock().expect("no panic before"));
-    assert_eq!(found, expected);
+    // A search that stopped at its bound may go further once the torn end is cut off, and find more.
+    assert!(expected.iter().all(|message| found.contains(message)));
     assert!(found.is_sorted_by(|a, b| a.0 < b.0));
     assert!(again >= next, "no number is used twice");
 }

@@ -146,11 +146,6 @@ impl<'a> Publication<'a> {
     }
 }
 
-/// How many bytes the headers take on the wire; they count as payload.
-pub(crate) fn header_length(headers: &Headers) -> usize {
-    Publication::new("", headers, &Bytes::new()).header_length()
-}
-
 fn line(name: &str, value: &str) -> usize {
     name.len() + value.len() + 4
 }
@@ -197,6 +192,5 @@ mod tests {
              HPUB a.b r 18 18\r\nNATS/1.0\r\nA: 1\r\n\r\n\r\n\
              HPUB a.b 34 36\r\nNATS/1.0\r\nA: 1\r\nNats-Msg-Id: x\r\n\r\nhi\r\n"
         );
-        assert_eq!(header_length(&headers), 18);
     }
 }

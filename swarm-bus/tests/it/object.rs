@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
 const BUCKET: Token = Token::from_static("files");
-const USERS: [(&str, Role); 3] = [
+pub(crate) const USERS: [(&str, Role); 3] = [
     ("hub", Role::Hub),
     ("n1", Role::Edge),
     ("stranger", Role::Operator),
@@ -30,7 +30,7 @@ fn policy() -> Policy {
         .with_objects(Role::Edge, ObjectRight::Read, BUCKET)
 }
 
-fn name(text: &str) -> ObjectName {
+pub(crate) fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap()
 }
 

@@ -1,3 +1,4 @@
+use crate::object::{USERS, name};
 use crate::raw::{any, ask};
 use crate::rig::{Rig, connected, soon, token};
 use bytes::Bytes;
@@ -5,19 +6,14 @@ use std::time::Duration;
 use swarm_bus::Token;
 use swarm_bus::client::Client;
 use swarm_bus::object::{
-    Link, LinkTarget, Listed, ObjectError, ObjectName, ObjectStore, ObjectStoreConfig,
-    ObjectUpdate, ObjectWatch,
+    Link, LinkTarget, Listed, ObjectError, ObjectStore, ObjectStoreConfig, ObjectUpdate,
+    ObjectWatch,
 };
 use swarm_bus::permissions::{ObjectRight, Policy, Role};
 use swarm_bus::stream::StreamError;
 
 const FILES: Token = Token::from_static("files");
 const OTHER: Token = Token::from_static("other");
-const USERS: [(&str, Role); 3] = [
-    ("hub", Role::Hub),
-    ("n1", Role::Edge),
-    ("stranger", Role::Operator),
-];
 
 /// The hub may all, an edge reads one bucket, an operator the other.
 fn policy() -> Policy {
@@ -27,10 +23,6 @@ fn policy() -> Policy {
         .with_objects(Role::Hub, ObjectRight::Write, OTHER)
         .with_objects(Role::Edge, ObjectRight::Read, FILES)
         .with_objects(Role::Operator, ObjectRight::Read, OTHER)
-}
-
-fn name(text: &str) -> ObjectName {
-    ObjectName::parse(text).unwrap()
 }
 
 fn to(bucket: Token, text: &str) -> LinkTarget {

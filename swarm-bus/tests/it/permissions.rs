@@ -1,29 +1,8 @@
+use crate::raw::any;
 use crate::rig::{Rig, token};
 use swarm_bus::client::{Client, PublishError, SubscribeError};
 use swarm_bus::permissions::Role;
-use swarm_bus::topic::ParseTopicError;
-use swarm_bus::{Parameters, Raw, Subject, Template, Token, Topic};
-
-/// Any subject at all: what a program with a stolen key would try.
-struct Any(Subject);
-
-impl Topic for Any {
-    type Payload = bytes::Bytes;
-    type Codec = Raw;
-    const TEMPLATE: Template = Template::new("any");
-
-    fn parameters(&self) -> Parameters {
-        Parameters::new()
-    }
-
-    fn from_parameters(_: &[Token]) -> Result<Self, ParseTopicError> {
-        Ok(Self(Subject::from_static("any")))
-    }
-
-    fn subject(&self) -> Subject {
-        self.0.clone()
-    }
-}
+use swarm_bus::{Raw, Token, Topic};
 
 /// For hub, edge and operator, of which the node is `n1`: p(ublish), s(ubscribe), both or neither.
 const TABLE: &[(&str, [&str; 3])] = &[
@@ -156,7 +135,7 @@ struct Wide {
 }
 
 async fn try_subject(client: &Client, subject: &str) -> String {
-    let topic = Any(Subject::parse(subject).unwrap());
+    let topic = any(subject);
     let mut found = String::new();
     match client.publish_flushed(&topic, &bytes::Bytes::new()).await {
         Ok(_) => found.push('p'),

@@ -170,7 +170,7 @@ impl WaitQueue {
                 continue;
             }
             first.delivered = true;
-            first.left -= 1;
+            first.left = first.left.saturating_sub(1);
             if let Some((at, pause)) = &mut first.heartbeat {
                 *at = context.now.saturating_add(*pause);
             }
