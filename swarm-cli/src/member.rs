@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request};
 use swarm_bus::client::{Client, Options};
+use swarm_bus::permissions::HUB_DOMAIN;
 use swarm_config::{Plan, Renderer, SwarmFile};
 use swarm_pki::tls::{Expected, MeshTls, http as mesh};
 use swarm_pki::{NodeCertificate, NodeId, Role, SwarmName, Timestamp, TrustBundle, TrustChanges};
@@ -154,6 +155,16 @@ impl Member {
         );
         options.name = self.id.to_string();
         Client::start(options)
+    }
+
+    /// Returns the same connection, speaking of the hub's streams, buckets and objects: the mesh's are there. On
+    /// a node with a bus of its own they are on the other side of its link.
+    #[must_use]
+    pub fn at_hub(&self, bus: &Client) -> Client {
+        match self.is_leaf() {
+            true => bus.in_domain(HUB_DOMAIN),
+            false => bus.clone(),
+        }
     }
 
     /// Sends a request to another node's own interface, over mutual TLS inside the tunnel.

@@ -215,9 +215,10 @@ async fn share(shared: &Shared) {
         "roles": status.roles,
         "started": topics::Timestamp::from(SystemTime::now()),
     });
-    let mut states = shared.bus.states();
+    let bus = shared.member.at_hub(&shared.bus);
+    let mut states = bus.states();
     while states.until(State::is_connected).await.is_some() {
-        let written = match shared.bus.bucket::<NodeState>().await {
+        let written = match bus.bucket::<NodeState>().await {
             Ok(bucket) => bucket.put(&key, &value).await.map(drop),
             Err(error) => Err(error),
         };

@@ -112,7 +112,7 @@ impl Services {
     }
 
     /// Renders the configuration for a changed roster, and has nats-server read it: a user who is gone from
-    /// it is cut off.
+    /// it is cut off. Where nodes have buses of their own the server starts again.
     pub(crate) fn follow<'a>(
         &self,
         member: &Member,
@@ -122,7 +122,12 @@ impl Services {
         let changed = authority.write(authority.rendered(member.id(), roster)?)?;
         let conf = PathBuf::from(member.layout().rendered().nats_conf());
         if self.shows_other_files(member) || changed.contains(&conf) {
-            self.nats.reload();
+            // of an account that comes by a reload, 2.9.10 answers no request to JetStream through another
+            // account, and what the hub takes from such an account may stand still after the next
+            match member.plan().leaves().next() {
+                Some(_) => self.nats.restart(),
+                None => self.nats.reload(),
+            }
         }
         Ok(())
     }

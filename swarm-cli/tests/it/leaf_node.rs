@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use swarm::{Layout, Member};
 use swarm_pki::tls::Expected;
 
-use crate::bus::lines_of;
+use crate::bus::{admit, lines_of};
 use crate::lab::{Lab, SIDES, Side, run};
 use crate::program::{Ended, Swarm, file};
 
@@ -22,7 +22,7 @@ const HUB: Side = SIDES[0];
 const EDGE: Side = SIDES[1];
 const PLAN: &str = "[swarm]\nname = \"swarm\"\n\
     [nodes.command0]\nroles = [\"hub\"]\nendpoint = \"192.0.2.1:51820\"\nenroll = \"192.0.2.1:7443\"\n\
-    [nodes.edge1]\nleaf = true\n[nats]\nping_interval = \"1s\"\n";
+    [nodes.edge1]\nleaf = true\n[nodes.edge2]\nleaf = true\n[nats]\nping_interval = \"1s\"\n";
 const PING: [&str; 4] = [
     "bus",
     "request",
@@ -51,6 +51,8 @@ impl Site {
         std::fs::create_dir_all(swarms[0].path("")).unwrap();
         file(&swarms[0].path(""), "swarm.toml", PLAN);
         swarms[0].run(&["bootstrap"]).success();
+        // two of them: what one answers must not be what the other answers
+        admit(&swarms[0], &Swarm::new(), "edge2");
         Some(Self {
             swarms,
             daemons: [None, None],
@@ -166,6 +168,21 @@ impl Site {
         self.events()
     }
 
+    /// What a machine sees of a key of the mesh's state, once it is there.
+    #[track_caller]
+    fn state(&self, side: Side, key: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            let ended = self.run(side, &["--json", "bus", "kv", "get", "swarm-state", key]);
+            if ended.code == Some(0) {
+                let entry: Value = serde_json::from_str(&ended.output).unwrap();
+                return entry["value"].clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "never: {key}: {}", ended.said);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     fn tell(&self, number: u64) {
         let event = json!({"at": number, "event": told(number)}).to_string();
         let subject = "swarm.events.node.edge1";
@@ -270,6 +287,23 @@ fn a_node_with_a_bus_of_its_own_lives_from_the_invite_to_the_revocation() {
     assert!(text.contains("link to hub  connected"), "{text}");
     assert_eq!(site.arrived(1), [json!({"kind": "up"})]);
     site.answered();
+
+    // State is the hub's, and goes both ways.
+    for (side, key) in [
+        (HUB, "edge1.node"),
+        (EDGE, "command0.node"),
+        (EDGE, "edge1.node"),
+    ] {
+        let value = site.state(side, key);
+        assert_eq!(
+            value["version"],
+            env!("CARGO_PKG_VERSION"),
+            "{key}: {value}"
+        );
+    }
+    let put = ["bus", "kv", "put", "swarm-state", "edge1.mode", "\"night\""];
+    site.run(EDGE, &put).success();
+    assert_eq!(site.state(HUB, "edge1.mode"), "night");
 
     // What is told without the hub is kept here, and arrives once and in order.
     site.kill(HUB);
