@@ -191,12 +191,10 @@ fn leaf_actions(old: &Plan, new: &Plan, diff: &mut PlanDiff) {
         return;
     }
     if leaves(old) != leaves(new) {
-        // A reload takes a new account, and refuses a new listener.
-        let at_hub = match has(old) == has(new) {
-            true => Action::ReloadBus,
-            false => Action::RestartBus,
-        };
-        diff.actions.extend([at_hub, Action::RestartLeaves]);
+        // A reload refuses a new listener, and of an account that comes by one nats-server 2.9.10
+        // answers no request to JetStream through another account.
+        diff.actions
+            .extend([Action::RestartBus, Action::RestartLeaves]);
     }
     if old.nats().leaf.link_port != new.nats().leaf.link_port {
         diff.actions.push(Action::RestartBus);
@@ -453,12 +451,12 @@ mod tests {
     }
 
     #[test]
-    fn another_leaf_node_needs_a_reload_and_the_first_a_restart() {
+    fn another_leaf_node_needs_a_restart_and_another_setting_a_reload() {
         use Action::*;
         let one = plan("nodes.a.leaf = true\nnodes.b = {}");
         let two = plan("nodes.a.leaf = true\nnodes.b.leaf = true");
         let diff = plans(&one, &two);
-        assert_eq!(diff.actions, [ReloadBus, RestartLeaves]);
+        assert_eq!(diff.actions, [RestartBus, RestartLeaves]);
         let b = NodeId::parse("b").unwrap();
         assert_eq!(diff.nodes, [NodeChange::Leaf { id: b, to: true }]);
         let moved = plan("nodes.a.leaf = true\nnodes.b = {}\nnats.leaf.link_port = 7423");
