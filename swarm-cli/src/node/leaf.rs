@@ -2,11 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use swarm_bus::monitor::Varz;
-use swarm_pki::{Certificate, Fingerprint};
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -16,6 +14,7 @@ use crate::member::Member;
 use crate::status::LinkStatus;
 
 use super::services::{find_nats, require_free};
+use super::shown::Shown;
 use super::supervisor::{Program, Supervised};
 
 /// How often the server is asked for its link.
@@ -25,8 +24,7 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct OwnBus {
     pub(crate) nats: Supervised,
-    /// The roots and the certificate that it was last started with.
-    read: Mutex<Vec<Fingerprint>>,
+    shown: Shown,
     link: watch::Receiver<LinkStatus>,
 }
 
@@ -48,7 +46,7 @@ impl OwnBus {
         require_free(monitor, "NATS monitoring")?;
         require_free(plan.leaf_address(), "NATS")?;
         let own = Self {
-            read: Mutex::default(),
+            shown: Shown::default(),
             link: watch_link(monitor),
             nats: Supervised::start(Program {
                 name: "nats-server",
@@ -57,25 +55,15 @@ impl OwnBus {
                 health: (monitor, "/healthz"),
             }),
         };
-        own.shows_other_files(member);
+        own.shown.differs(member);
         Ok(own)
     }
 
     /// Has the server show the certificate of the moment: it reads that of its link when it starts.
     pub(crate) fn follow(&self, member: &Member) {
-        if self.shows_other_files(member) {
+        if self.shown.differs(member) {
             self.nats.restart();
         }
-    }
-
-    /// Tells whether the roots or the certificate are others than when it was last asked.
-    fn shows_other_files(&self, member: &Member) -> bool {
-        let tls = member.tls();
-        let mut files: Vec<Fingerprint> =
-            tls.trust().roots().map(Certificate::fingerprint).collect();
-        files.push(tls.certificate().fingerprint());
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *read, files.clone()) != files
     }
 
     /// The link to the hub's bus, as the server said a moment ago.

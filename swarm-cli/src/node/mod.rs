@@ -23,6 +23,7 @@ mod renewal;
 mod report;
 mod rooms;
 mod services;
+mod shown;
 mod supervisor;
 mod trust;
 mod tunnel;

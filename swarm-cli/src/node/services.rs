@@ -2,16 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use swarm_pki::{Certificate, Fingerprint, NodeCertificate};
+use swarm_pki::NodeCertificate;
 
 use crate::authority::Authority;
 use crate::error::Error;
 use crate::file;
 use crate::member::Member;
 
+use super::shown::Shown;
 use super::supervisor::{Program, Supervised};
 
 /// How long the servers may take to come up at first.
@@ -42,8 +42,7 @@ impl Programs {
 pub(crate) struct Services {
     pub(crate) nats: Supervised,
     pub(crate) synapse: Supervised,
-    /// The roots and the certificate that nats-server was last told to read.
-    read: Mutex<Vec<Fingerprint>>,
+    shown: Shown,
 }
 
 impl Services {
@@ -76,7 +75,7 @@ impl Services {
             health,
         };
         let services = Self {
-            read: Mutex::default(),
+            shown: Shown::default(),
             nats: Supervised::start(program(
                 "nats-server",
                 [programs.nats, "-c".to_owned(), rendered.nats_conf()],
@@ -92,7 +91,7 @@ impl Services {
                 (loopback(plan.matrix().client_port), "/health"),
             )),
         };
-        services.shows_other_files(member);
+        services.shown.differs(member);
         Ok(services)
     }
 
@@ -121,7 +120,7 @@ impl Services {
     ) -> Result<(), Error> {
         let changed = authority.write(authority.rendered(member.id(), roster)?)?;
         let conf = PathBuf::from(member.layout().rendered().nats_conf());
-        if self.shows_other_files(member) || changed.contains(&conf) {
+        if self.shown.differs(member) || changed.contains(&conf) {
             // of an account that comes by a reload, 2.9.10 answers no request to JetStream through another
             // account, and what the hub takes from such an account may stand still after the next
             match member.plan().leaves().next() {
@@ -130,17 +129,6 @@ impl Services {
             }
         }
         Ok(())
-    }
-
-    /// Tells whether the roots or the certificate, which the server reads from files of their own, are others
-    /// than when it was last asked.
-    fn shows_other_files(&self, member: &Member) -> bool {
-        let tls = member.tls();
-        let mut files: Vec<Fingerprint> =
-            tls.trust().roots().map(Certificate::fingerprint).collect();
-        files.push(tls.certificate().fingerprint());
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *read, files.clone()) != files
     }
 
     pub(crate) fn all(&self) -> [&Supervised; 2] {
