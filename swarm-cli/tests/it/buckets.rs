@@ -2,7 +2,7 @@
 //! with the configuration that a hub renders.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -249,6 +249,20 @@ fn content(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_le_bytes).take(length).collect()
 }
 
+/// Starts a command on the hub that is fed, and read, as it goes.
+fn piped(hub: &Hub, arguments: &[&str]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut child = hub
+        .command(&hub.swarm, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = child.stdin.take().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    (child, input, output)
+}
+
 fn interrupt(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -375,15 +389,7 @@ fn an_interrupted_transfer_goes_on_where_it_stopped() {
         "--name",
         "image",
     ];
-    let mut child = hub
-        .command(&hub.swarm, &put)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (child, mut input, mut output) = piped(&hub, &put);
     input.write_all(&whole[..LENGTH / 2]).unwrap();
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
@@ -501,15 +507,7 @@ fn a_transfer_to_a_server_that_says_nothing_ends_and_is_resumed() {
         "--patience",
         "1s",
     ];
-    let mut child = hub
-        .command(&hub.swarm, &put)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (child, mut input, mut output) = piped(&hub, &put);
     input.write_all(&whole[..whole.len() / 2]).unwrap();
     output.read_line(&mut String::new()).unwrap();
     hub.signal(rustix::process::Signal::STOP);

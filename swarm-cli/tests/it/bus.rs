@@ -11,7 +11,7 @@ use swarm_bus::client::Client;
 use swarm_bus::permissions::{Policy, Role};
 use swarm_bus::topics::mesh_streams;
 
-use crate::lab::{find_tool, run, skip};
+use crate::lab::{find_tool, needs_root_and, run};
 use crate::program::{Ended, Swarm, file};
 
 /// A hub's server in a network namespace that has the hub's address, and one edge.
@@ -25,14 +25,7 @@ pub(crate) struct Hub {
 impl Hub {
     /// Starts it; `None`, said on stderr, where the machine does not allow it.
     pub(crate) fn start(test: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return skip(test, "needs root");
-        }
-        for tool in ["ip", "nats-server"] {
-            if find_tool(tool).is_none() {
-                return skip(test, &format!("needs {tool}"));
-            }
-        }
+        needs_root_and(test, &["ip", "nats-server"])?;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let (swarm, edge) = (Swarm::bootstrapped(), Swarm::new());

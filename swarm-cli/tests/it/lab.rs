@@ -28,14 +28,9 @@ pub(crate) const SIDES: [Side; 2] = [Side(1), Side(2)];
 impl Lab {
     /// Makes a laboratory; `None`, said on stderr, where the machine does not allow it.
     pub(crate) fn new(test: &str, tools: &[&str]) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return skip(test, "needs root");
-        }
+        needs_root_and(test, tools)?;
         if !Path::new("/dev/net/tun").exists() {
             return skip(test, "needs /dev/net/tun");
-        }
-        if let Some(tool) = tools.iter().find(|tool| find_tool(tool).is_none()) {
-            return skip(test, &format!("needs {tool}"));
         }
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
@@ -159,6 +154,17 @@ impl Drop for Lab {
                 let _ = Command::new("ip").args(arguments).output();
             }
         }
+    }
+}
+
+/// `None`, said on stderr, where a test is not root's or lacks a program.
+pub(crate) fn needs_root_and(test: &str, tools: &[&str]) -> Option<()> {
+    if !rustix::process::geteuid().is_root() {
+        return skip(test, "needs root");
+    }
+    match tools.iter().find(|tool| find_tool(tool).is_none()) {
+        Some(tool) => skip(test, &format!("needs {tool}")),
+        None => Some(()),
     }
 }
 

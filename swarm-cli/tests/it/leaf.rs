@@ -22,7 +22,7 @@ use swarm_pki::RevocationReason;
 use swarm_pki::tls::Expected;
 
 use crate::bus::admit;
-use crate::lab::{find_tool, run, skip};
+use crate::lab::{find_tool, needs_root_and, run};
 use crate::program::Swarm;
 
 /// How long anything may take: servers notice a dead link after some seconds, and try again after some.
@@ -49,14 +49,7 @@ enum End {
 impl Site {
     /// Prepares both servers; `None`, said on stderr, where the machine does not allow it.
     fn new(test: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return skip(test, "needs root");
-        }
-        for tool in ["ip", "nats-server"] {
-            if find_tool(tool).is_none() {
-                return skip(test, &format!("needs {tool}"));
-            }
-        }
+        needs_root_and(test, &["ip", "nats-server"])?;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let site = Self {
