@@ -190,10 +190,16 @@ impl Store {
         else {
             return Vec::new();
         };
+        // In a file one makes room for one, though a limit that came later may want more.
+        let most = match (subject, config.storage) {
+            (Some(_), StorageType::File) => 1,
+            _ => usize::MAX,
+        };
         let concerned = self.subjects.iter();
         let concerned = concerned.filter(|(of, _)| subject.is_none_or(|subject| subject == *of));
         let beyond: Vec<u64> = concerned
             .flat_map(|(_, all)| all.iter().take(all.len().saturating_sub(max)).copied())
+            .take(most)
             .collect();
         let storage = config.storage;
         beyond

@@ -89,8 +89,12 @@ impl JetStream {
         if !is_name(&name) {
             return Err(ApiError::BAD_DURABLE);
         }
-        stream.ensure_consumer(name.clone(), config, context.now)?;
-        stream.consumer_info(&name, context)
+        let wakes = stream.ensure_consumer(name.clone(), config, context.now)?;
+        let answer = stream.consumer_info(&name, context);
+        if wakes {
+            stream.wake(&name, context);
+        }
+        answer
     }
 
     pub(super) fn consumer_info(

@@ -73,6 +73,8 @@ impl Consumer {
         let mut skip = VecDeque::new();
         let wanted = match config.deliver_policy {
             DeliverPolicy::All => first,
+            // Without a filter a server goes by the last number, even where no message bears it.
+            DeliverPolicy::Last if filter.is_none() => last,
             DeliverPolicy::Last => store.last_of(filter.as_ref()).map_or(0, |(last, _)| last),
             DeliverPolicy::LastPerSubject => {
                 let mut all: Vec<u64> = store.last_per_subject(filter.as_ref()).collect();
@@ -107,9 +109,12 @@ impl Consumer {
         }
     }
 
-    pub(super) fn update(&mut self, config: ConsumerConfig) {
+    /// Takes a change. Says whether there may be something to deliver after it.
+    pub(super) fn update(&mut self, config: ConsumerConfig) -> bool {
+        let wakes = config.max_ack_pending != self.config.max_ack_pending;
         self.filter = config.filter();
         self.config = config;
+        wakes
     }
 
     /// Takes a reader's request.

@@ -3,7 +3,7 @@
 mod take;
 
 use super::Context;
-use super::config::{ConsumerConfig, RetentionPolicy, StreamConfig};
+use super::config::{ConsumerConfig, RetentionPolicy, StorageType, StreamConfig};
 use super::consumer::Consumer;
 use super::error::ApiError;
 use super::store::{Removed, Store, Stored, passes};
@@ -169,18 +169,17 @@ impl Stream {
             .any(|consumer| consumer.name != but_by && consumer.needs(sequence, subject))
     }
 
-    /// Makes a consumer, or changes one.
+    /// Makes a consumer, or changes one. Says whether there may be something to deliver after it.
     pub(super) fn ensure_consumer(
         &mut self,
         name: String,
         config: ConsumerConfig,
         now: Duration,
-    ) -> Result<(), ApiError> {
+    ) -> Result<bool, ApiError> {
         let config = config.check(&self.config)?;
         if let Some(present) = self.consumers.get_mut(&name) {
             config.check_update(&present.config)?;
-            present.update(config);
-            return Ok(());
+            return Ok(present.update(config));
         }
         let most = usize::try_from(self.config.max_consumers).unwrap_or(MAX_CONSUMERS);
         if self.consumers.len() >= most.min(MAX_CONSUMERS) {
@@ -192,7 +191,15 @@ impl Stream {
         let stream = &self.config.name;
         let consumer = Consumer::new(stream, name.clone(), config, &self.store, now);
         self.consumers.insert(name, consumer);
-        Ok(())
+        Ok(false)
+    }
+
+    /// Lets a consumer deliver what it can.
+    pub(super) fn wake(&mut self, consumer: &str, context: &mut Context<'_>) {
+        if let Some(consumer) = self.consumers.get_mut(consumer) {
+            consumer.deliver(&self.store, context);
+        }
+        self.settle();
     }
 
     fn check_work_queue(&self, config: &ConsumerConfig) -> Result<(), ApiError> {
@@ -265,13 +272,15 @@ impl Stream {
         if filter.is_none() {
             self.store.note_purge();
         }
-        let mut count = 0;
-        for sequence in matching.into_iter().take(going).filter(before) {
-            let removed = self.store.remove(self.config.storage, sequence);
-            count += 1;
-            if filter.is_some() {
-                self.after_removal(removed.into_iter().collect(), context);
-            }
+        let going = matching.into_iter().take(going).filter(before);
+        let removed: Removed = going
+            .filter_map(|sequence| self.store.remove(self.config.storage, sequence))
+            .collect();
+        let count = removed.len() as u64;
+        // A server tells its consumers of each message that a purge takes out of memory, but not
+        // of those in files.
+        if filter.is_some() && self.config.storage == StorageType::Memory {
+            self.after_removal(removed, context);
         }
         let first = match &filter {
             None => self.store.first(),
