@@ -12,6 +12,7 @@ mod dead_letter;
 mod delivery;
 mod domain;
 mod faults;
+mod filter;
 mod hostile;
 mod in_process;
 mod kv;
