@@ -11,6 +11,7 @@ mod corpus;
 mod dead_letter;
 mod delivery;
 mod domain;
+mod events;
 mod faults;
 mod filter;
 mod hostile;
