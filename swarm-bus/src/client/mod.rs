@@ -225,6 +225,11 @@ impl Client {
             self.core.backlog.len(),
         )
     }
+
+    /// Counts a message that a consumer was given and its filter does not let through.
+    pub(crate) fn count_foreign(&self) {
+        statistics::count(&self.core.counters.foreign, 1);
+    }
 }
 
 impl fmt::Debug for Client {

@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     pub(crate) missed: AtomicU64,
     pub(crate) denied: AtomicU64,
     pub(crate) undecodable: AtomicU64,
+    pub(crate) foreign: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) duplicates: AtomicU64,
@@ -52,6 +53,9 @@ pub struct Statistics {
     pub denied: u64,
     /// Received messages that could not be read.
     pub undecodable: u64,
+    /// Messages that a server gave to a [`Consumer`](crate::stream::Consumer) though its filter does
+    /// not let them through, and that were given back.
+    pub foreign: u64,
     /// Publications not taken: queue full, disconnected, too large.
     pub rejected: u64,
     /// Messages dropped that waited for a connection.
@@ -89,6 +93,7 @@ impl Counters {
             missed: self.missed.load(Relaxed),
             denied: self.denied.load(Relaxed),
             undecodable: self.undecodable.load(Relaxed),
+            foreign: self.foreign.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
@@ -172,6 +177,12 @@ impl Statistics {
                 "nats_client_undecodable_total",
                 "Received messages that could not be read.",
                 self.undecodable,
+            ),
+            figure(
+                Counter,
+                "nats_client_foreign_total",
+                "Messages given back because the consumer's filter does not let them through.",
+                self.foreign,
             ),
             figure(
                 Counter,

@@ -105,12 +105,15 @@ impl Pump {
                 Outcome::Hopeless
             }
             Err(PublishError::Refused { .. } | PublishError::NoStream { .. }) => Outcome::Missed,
-            // A denial names the subject, not the message.
+            Err(PublishError::Denied { .. }) => Outcome::Denied,
             Err(_) => Outcome::Unknown,
         };
         if let Err(error) = &result {
             tracing::debug!(%subject, number, %error, "not stored");
             counters.retries.fetch_add(1, Relaxed);
+        }
+        if outcome == Outcome::Denied && !self.window.is_denied(subject.as_str()) {
+            tracing::warn!(%subject, number, "waits: this user may not publish it");
         }
         let before = self.window.reordered;
         let now = self.now();

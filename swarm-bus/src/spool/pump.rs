@@ -284,6 +284,8 @@ impl Pump {
         let counters = &self.shared.counters;
         counters.blocked.store(blocked as u64, Relaxed);
         counters.held.store(held as u64, Relaxed);
+        let denied = self.window.denied() as u64;
+        counters.denied.store(denied, Relaxed);
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) struct Counters {
     pub(super) reordered: AtomicU64,
     pub(super) blocked: AtomicU64,
     pub(super) held: AtomicU64,
+    pub(super) denied: AtomicU64,
 }
 
 impl Counters {
@@ -62,6 +63,9 @@ pub struct Statistics {
     pub blocked: u64,
     /// Of these, those of which it cannot be found out what the stream has.
     pub held: u64,
+    /// Subjects that wait because the server does not let this user publish them. They are tried again
+    /// every ten seconds, until they are permitted or too old; the others go on.
+    pub denied: u64,
 }
 
 impl Counters {
@@ -83,6 +87,7 @@ impl Counters {
             reordered: self.reordered.load(Relaxed),
             blocked: self.blocked.load(Relaxed),
             held: self.held.load(Relaxed),
+            denied: self.denied.load(Relaxed),
         }
     }
 }
@@ -116,6 +121,7 @@ impl Statistics {
             figure(Counter, "nats_spool_reordered_total", "Messages kept after later ones of their subject.", self.reordered),
             figure(Gauge, "nats_spool_blocked_subjects", "Subjects that wait for another attempt.", self.blocked),
             figure(Gauge, "nats_spool_held_subjects", "Subjects of which it is not known what the stream has.", self.held),
+            figure(Gauge, "nats_spool_denied_subjects", "Subjects that this user may not publish.", self.denied),
         ];
         metrics.push(Metric::new(
             Gauge,

@@ -51,6 +51,9 @@ pub(super) enum Outcome {
     Missed,
     /// The stream has it or not.
     Unknown,
+    /// So it is, and the server said that this user may not publish the subject. That names no
+    /// message: it may be the answer to one before.
+    Denied,
 }
 
 /// What the stream was found to have of a subject.
@@ -100,6 +103,7 @@ struct Lane {
     /// How often in a row nobody answered the question.
     silences: u32,
     held: bool,
+    denied: bool,
 }
 
 impl Lane {
@@ -242,12 +246,13 @@ impl Window {
                 if lane.again.is_none() {
                     lane.open = true;
                     lane.failures = 0;
-                    lane.held = false;
+                    (lane.held, lane.denied) = (false, false);
                 }
             }
-            Outcome::Missed | Outcome::Unknown => {
+            Outcome::Missed | Outcome::Unknown | Outcome::Denied => {
+                lane.denied |= *outcome == Outcome::Denied;
                 lane.again = Some(lane.again.map_or(number, |again| again.min(number)));
-                if *outcome == Outcome::Unknown {
+                if *outcome != Outcome::Missed {
                     let (up_to, since) = lane.doubt.unwrap_or((number, sent));
                     let since = match now.since(sent) > now.since(since) {
                         true => sent,
@@ -345,6 +350,16 @@ impl Window {
         self.lanes
             .values()
             .any(|lane| lane.doubt.is_some() || lane.settling || !lane.flying.is_empty())
+    }
+
+    /// Says whether a subject waits because the server does not permit it.
+    pub(super) fn is_denied(&self, subject: &str) -> bool {
+        self.lanes.get(subject).is_some_and(|lane| lane.denied)
+    }
+
+    /// Returns how many subjects wait because the server does not permit them.
+    pub(super) fn denied(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.denied).count()
     }
 
     /// Returns how many subjects wait for another attempt, and how many of these cannot be settled.
@@ -530,6 +545,25 @@ mod tests {
             Verdict::Send,
             "never sent before"
         );
+    }
+
+    #[test]
+    fn a_subject_that_is_not_permitted_waits_is_told_and_is_tried_again() {
+        let mut window = window(10, 0);
+        assert_eq!(window.offer(1, "a", 1, at(0)), Verdict::Send);
+        window.answer(1, "a", &Outcome::Denied, at(0), second);
+        assert!(window.is_denied("a") && !window.is_denied("b"));
+        assert_eq!((window.denied(), window.blocked(at(0).steady)), (1, (1, 0)));
+        assert!(window.is_in_doubt(), "the denial may be of one before");
+        assert_eq!(
+            window.offer(2, "b", 1, at(0)),
+            Verdict::Send,
+            "others go on"
+        );
+        assert_eq!(window.rewind(1, at(2).steady), Some(1));
+        assert_eq!(window.offer(1, "a", 1, at(2)), Verdict::Send);
+        window.answer(1, "a", &Outcome::Stored, at(2), second);
+        assert_eq!(window.denied(), 0);
     }
 
     #[test]

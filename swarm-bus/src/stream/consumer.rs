@@ -1,6 +1,7 @@
 //! Reading a stream by a durable consumer, by pulling.
 
 use super::StreamError;
+use super::filters::{Filters, pause};
 use crate::client::{
     Answer, Client, ExpectedMany, Message, PublishError, ReceiveError, RequestError, State,
     wall_clock,
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 const PULL: Duration = Duration::from_secs(5);
 /// How long after its end a pull that was not heard of is given up.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long what a server said of the filter is believed where a message does not fit it.
+const FRESH: Duration = Duration::from_secs(1);
 /// How long to wait after a pull that the server turned away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -45,6 +48,22 @@ pub enum Undecodable {
 
 /// A durable pull consumer: every message at least once, until it is acknowledged. Who must not
 /// work on one twice remembers what he took: [`Taken`](super::Taken).
+///
+/// # What the filter does not let through
+/// A server may give a consumer a message that its filter does not let through: it looks at the
+/// filter when it delivers a message first, and not when it comes again. In a cluster whose leader
+/// died, it may then be another message than the one that was delivered.
+///
+/// Such a message is not given to the reader, whatever its topic. It is given back, to come again
+/// after half a second, then after twice the time up to a minute: by then the servers agree and it
+/// is the message that was meant. It is never acknowledged or terminated, for either would take it
+/// from a work queue, where it is for another consumer, or would forget the message that was meant.
+/// Each is counted in [`Statistics::foreign`](crate::client::Statistics::foreign) and said in the
+/// log.
+///
+/// Who changes the filter of a consumer of which messages are out, and reads on, meets the same with
+/// those that the new filter does not let through: they come again for ever, or [`max_deliver`](super::ConsumerConfig::max_deliver) times, and count as pending
+/// meanwhile. A new consumer does not have them.
 pub struct Consumer<T> {
     client: Client,
     stream: Token,
@@ -53,6 +72,9 @@ pub struct Consumer<T> {
     pull: Option<Pull>,
     ready: VecDeque<Delivery>,
     undecodable: Undecodable,
+    filters: Filters,
+    /// When the server said so.
+    filters_at: Instant,
     topic: PhantomData<fn() -> T>,
 }
 
@@ -88,8 +110,7 @@ impl Client {
         stream: &Token,
         durable: &Token,
     ) -> Result<Consumer<T>, StreamError> {
-        let info = self.api(format_args!("CONSUMER.INFO.{stream}.{durable}"));
-        self.stream_api(&info, &serde_json::Value::Null).await?;
+        let filters = self.filters(stream, durable).await?;
         Ok(Consumer {
             client: self.clone(),
             stream: stream.clone(),
@@ -98,8 +119,17 @@ impl Client {
             pull: None,
             ready: VecDeque::new(),
             undecodable: Undecodable::default(),
+            filters,
+            filters_at: Instant::now(),
             topic: PhantomData,
         })
+    }
+
+    /// Asks what a consumer lets through.
+    async fn filters(&self, stream: &Token, durable: &Token) -> Result<Filters, StreamError> {
+        let info = self.api(format_args!("CONSUMER.INFO.{stream}.{durable}"));
+        let config = self.stream_api(&info, &serde_json::Value::Null).await?;
+        Ok(Filters::parse(&config))
     }
 }
 
@@ -128,6 +158,13 @@ impl<T: Topic> Consumer<T> {
     /// connection is no error.
     pub async fn next(&mut self) -> Result<Delivered<T>, StreamError> {
         loop {
+            if let Some(delivery) = self.ready.front()
+                && !self.filters.let_through(&delivery.subject)
+                && self.filters_at.elapsed() > FRESH
+            {
+                // It may be the filter that was changed. The message waits in its place meanwhile.
+                self.ask_for_the_filter().await?;
+            }
             if let Some(delivery) = self.ready.pop_front() {
                 if let Some(delivered) = self.open(delivery) {
                     return Ok(delivered);
@@ -164,6 +201,18 @@ impl<T: Topic> Consumer<T> {
                 }
             }
         }
+    }
+
+    async fn ask_for_the_filter(&mut self) -> Result<(), StreamError> {
+        let filters = self.client.filters(&self.stream, &self.durable).await;
+        self.filters_at = Instant::now();
+        match filters {
+            Ok(filters) => self.filters = filters,
+            Err(error @ (StreamError::NoConsumer | StreamError::NoStream)) => return Err(error),
+            // What does not fit what is known is given back, and is asked for when it comes again.
+            Err(error) => tracing::debug!(%error, "the filter of a consumer is not known anew"),
+        }
+        Ok(())
     }
 
     fn pull_subject(&self) -> String {
@@ -254,10 +303,15 @@ impl<T: Topic> Consumer<T> {
         Ok(())
     }
 
-    /// Makes the message of a delivery; `None` where it does not come from a consumer.
+    /// Makes the message of a delivery; `None` where it does not come from a consumer, or is not for
+    /// this one.
     fn open(&self, mut delivery: Delivery) -> Option<Delivered<T>> {
         let reply = delivery.reply.take()?;
         let place = Place::parse(&reply)?;
+        if !self.filters.let_through(&delivery.subject) {
+            self.give_back(&delivery, &place, &reply);
+            return None;
+        }
         let delivered = Delivered {
             content: Message::decode(delivery, wall_clock()),
             sequence: place.sequence,
@@ -268,6 +322,24 @@ impl<T: Topic> Consumer<T> {
         };
         self.settle(&delivered);
         Some(delivered)
+    }
+
+    /// Gives back what is not for this consumer, without a word that could settle it.
+    fn give_back(&self, delivery: &Delivery, place: &Place, reply: &str) {
+        self.client.count_foreign();
+        tracing::warn!(
+            stream = %self.stream,
+            consumer = %self.durable,
+            subject = %delivery.subject,
+            sequence = place.sequence,
+            deliveries = place.deliveries,
+            reply,
+            "a message that the consumer's filter does not let through is given back"
+        );
+        if let Err(error) = self.client.say(reply, nak(pause(place.deliveries))) {
+            // It comes again when its time is up.
+            tracing::debug!(%error, "what is not for this consumer is not given back yet");
+        }
     }
 
     /// Does what the policy says with what can never be read.
@@ -348,8 +420,7 @@ impl<T: Topic> Delivered<T> {
     /// # Errors
     /// [`PublishError`] when it was not sent.
     pub fn nak(&self, delay: Duration) -> Result<(), PublishError> {
-        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX >> 1);
-        self.say(Bytes::from(format!("-NAK {}", json!({"delay": delay}))))
+        self.say(nak(delay))
     }
 
     /// Says that the message is never to come again, though its work was not done.
@@ -397,10 +468,23 @@ impl<T: Topic> Delivered<T> {
     }
 
     fn say(&self, word: Bytes) -> Result<(), PublishError> {
-        let headers = Headers::new();
-        let message = Publication::new(&self.reply, &headers, &word);
-        self.client.send(&message, |_| None).map(drop)
+        self.client.say(&self.reply, word)
     }
+}
+
+impl Client {
+    /// Says a word about a message to its consumer.
+    fn say(&self, reply: &str, word: Bytes) -> Result<(), PublishError> {
+        let headers = Headers::new();
+        let message = Publication::new(reply, &headers, &word);
+        self.send(&message, |_| None).map(drop)
+    }
+}
+
+/// The word that gives a message back, to come again after a while.
+fn nak(delay: Duration) -> Bytes {
+    let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX >> 1);
+    Bytes::from(format!("-NAK {}", json!({"delay": delay})))
 }
 
 #[cfg(test)]

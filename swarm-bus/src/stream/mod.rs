@@ -19,6 +19,8 @@ mod ensure;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod filters;
+#[cfg(feature = "client")]
 mod follow;
 #[cfg(feature = "client")]
 mod inspect;

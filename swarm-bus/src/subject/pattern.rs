@@ -72,6 +72,12 @@ impl Pattern {
         self.covers(subject.as_str())
     }
 
+    /// Says whether a subject of other software, which [`Subject`] may refuse, belongs to the pattern.
+    #[cfg(feature = "client")]
+    pub(crate) fn takes(&self, subject: &str) -> bool {
+        self.covers(subject)
+    }
+
     /// Says whether every subject of `other` belongs to this pattern too.
     #[must_use]
     pub fn contains(&self, other: &Pattern) -> bool {

@@ -26,13 +26,13 @@ use crate::lab::{find_tool, needs_root_and, run};
 use crate::program::Swarm;
 
 /// How long anything may take: servers notice a dead link after some seconds, and try again after some.
-const PATIENCE: Duration = Duration::from_secs(60);
-const EDGE: Token = Token::from_static("edge1");
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const EDGE: Token = Token::from_static("edge1");
 /// Servers that soon notice a dead link, and an edge with a bus of its own.
 const PLAN: &str = "[nodes.edge1]\nleaf = true\n[nats]\nping_interval = \"1s\"\n";
 
 /// A hub's server, and a leaf node's on the same machine, in a network namespace of its own.
-struct Site {
+pub(crate) struct Site {
     hub: Swarm,
     edge: Swarm,
     other: Swarm,
@@ -41,14 +41,14 @@ struct Site {
 }
 
 #[derive(Clone, Copy)]
-enum End {
+pub(crate) enum End {
     Hub = 0,
     Edge = 1,
 }
 
 impl Site {
     /// Prepares both servers; `None`, said on stderr, where the machine does not allow it.
-    fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         needs_root_and(test, &["ip", "nats-server"])?;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
@@ -76,6 +76,18 @@ impl Site {
         }
         site.ip(&["netns", "add", &site.namespace]);
         site.ip(&["-n", &site.namespace, "link", "set", "lo", "up"]);
+        // What is taken from between the servers is asked before what the machine has.
+        site.ip(&[
+            "-n",
+            &site.namespace,
+            "rule",
+            "add",
+            "pref",
+            "10",
+            "lookup",
+            "local",
+        ]);
+        site.ip(&["-n", &site.namespace, "rule", "del", "pref", "0"]);
         site.link("add");
         Some(site)
     }
@@ -95,7 +107,19 @@ impl Site {
         self.ip(&["-n", &self.namespace, "addr", verb, &address, "dev", "lo"]);
     }
 
-    fn start(&mut self, end: End) {
+    /// Takes the link between the two servers away, or gives it back: nothing gets through, nobody is
+    /// told, and clients go on with the server that they have.
+    pub(crate) fn between(&self, verb: &str) {
+        let port = self.member(&self.hub).plan().leaf_link_address().port();
+        let port = port.to_string();
+        for side in ["dport", "sport"] {
+            let rule = ["pref", "5", "ipproto", "tcp", side, &port, "blackhole"];
+            let command = ["-n", &self.namespace, "rule", verb];
+            self.ip(&[&command[..], &rule[..]].concat());
+        }
+    }
+
+    pub(crate) fn start(&mut self, end: End) {
         let swarm = match end {
             End::Hub => &self.hub,
             End::Edge => &self.edge,
@@ -119,7 +143,7 @@ impl Site {
     }
 
     /// As a power cut would.
-    fn kill(&mut self, end: End) {
+    pub(crate) fn kill(&mut self, end: End) {
         let mut server = self.servers[end as usize].take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
@@ -135,7 +159,7 @@ impl Site {
     }
 
     /// Runs a test on a thread of its own, in the namespace.
-    fn inside(mut self, test: impl AsyncFnOnce(&mut Self) + Send) {
+    pub(crate) fn inside(mut self, test: impl AsyncFnOnce(&mut Self) + Send) {
         let path = format!("/var/run/netns/{}", self.namespace);
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -157,7 +181,7 @@ impl Site {
     }
 
     /// Starts both servers and makes the streams of both, as the nodes do.
-    async fn begin(&mut self) -> (Client, Client) {
+    pub(crate) async fn begin(&mut self) -> (Client, Client) {
         self.start(End::Hub);
         self.start(End::Edge);
         let [hub, edge] = [&self.hub, &self.edge].map(|swarm| self.member(swarm).bus());
@@ -185,7 +209,7 @@ fn leaf() -> Leaf {
     Leaf::new(EDGE, &[Role::Edge], leaf_streams(&EDGE))
 }
 
-async fn ensure(client: &Client, streams: &[StreamConfig]) {
+pub(crate) async fn ensure(client: &Client, streams: &[StreamConfig]) {
     for stream in streams {
         client.ensure_stream(stream).await.unwrap();
     }
@@ -193,16 +217,16 @@ async fn ensure(client: &Client, streams: &[StreamConfig]) {
 
 /// Waits for what comes when servers have found each other again.
 #[track_caller]
-fn deadline() -> impl FnMut(&str) {
+pub(crate) fn deadline() -> impl FnMut(&str) {
     let start = Instant::now();
     move |what| assert!(start.elapsed() < PATIENCE, "{what}")
 }
 
-async fn pause() {
+pub(crate) async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-fn event(number: u64) -> NodeEvent {
+pub(crate) fn event(number: u64) -> NodeEvent {
     NodeEvent {
         at: Timestamp(number),
         event: Occurrence::Up,
@@ -221,7 +245,7 @@ async fn publish(edge: &Client, numbers: std::ops::Range<u64>) {
 }
 
 /// Waits until a stream of the hub holds so many messages.
-async fn arrived(hub: &Client, stream: &Token, messages: u64) -> StreamInfo {
+pub(crate) async fn arrived(hub: &Client, stream: &Token, messages: u64) -> StreamInfo {
     let mut check = deadline();
     loop {
         // Just started, a server knows its streams a moment later.
@@ -237,7 +261,7 @@ async fn arrived(hub: &Client, stream: &Token, messages: u64) -> StreamInfo {
 }
 
 /// The numbers of the events in a stream of the hub, in its order.
-async fn numbers(hub: &Client, stream: &Token) -> Vec<u64> {
+pub(crate) async fn numbers(hub: &Client, stream: &Token) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut from = 1;
     while let Some(stored) = hub
@@ -253,7 +277,7 @@ async fn numbers(hub: &Client, stream: &Token) -> Vec<u64> {
     numbers
 }
 
-fn all(count: u64) -> Vec<u64> {
+pub(crate) fn all(count: u64) -> Vec<u64> {
     (0..count).collect()
 }
 

@@ -10,6 +10,7 @@ mod bus;
 mod certificates;
 mod lab;
 mod leaf;
+mod leaf_link;
 mod leaf_node;
 mod offline;
 mod program;

@@ -102,6 +102,8 @@ pub(super) struct Scenario {
     pub(super) process: Option<Publisher>,
     applications: Vec<Arc<Application>>,
     readers: Vec<JoinHandle<()>>,
+    /// That of the readers.
+    reading: Option<Client>,
     pub(super) keeper: Client,
     seed: u64,
 }
@@ -161,6 +163,7 @@ pub(super) async fn run(world: World, plan: Plan, quotas: [u32; 5]) -> Report {
         process: Some(process),
         applications,
         readers: Vec::new(),
+        reading: None,
         keeper,
         seed: plan.seed,
     };
@@ -236,6 +239,7 @@ impl Scenario {
         for reader in self.readers.drain(..) {
             reader.abort();
         }
+        self.count_foreign();
         let ports = &self.proxies[APPLICATION].ports;
         let client = Client::start(self.world.options("hub", ports));
         for (number, application) in self.applications.iter().enumerate() {
@@ -245,6 +249,15 @@ impl Scenario {
                 true => tokio::spawn(application.read::<Sample>(client, self.seed)),
                 false => tokio::spawn(application.read::<Spooled>(client, self.seed)),
             });
+        }
+        self.reading = Some(client);
+    }
+
+    /// Adds up what the readers were given by mistake, when they end.
+    fn count_foreign(&mut self) {
+        if let Some(client) = self.reading.take() {
+            let foreign = client.statistics().foreign;
+            self.tally().foreign.fetch_add(foreign, Relaxed);
         }
     }
 
@@ -297,6 +310,7 @@ impl Scenario {
                 reader.abort();
             }
         }
+        self.count_foreign();
     }
 
     fn tally(&self) -> &Tally {
