@@ -198,7 +198,7 @@ impl Client {
     pub async fn delete_stream(&self, stream: &Token) -> Result<(), StreamError> {
         #[derive(Deserialize)]
         struct Deleted {}
-        let subject = format!("$JS.API.STREAM.DELETE.{stream}");
+        let subject = self.api(format_args!("STREAM.DELETE.{stream}"));
         let Deleted {} = self.stream_request(&subject, &Value::Null).await?;
         Ok(())
     }
