@@ -245,12 +245,12 @@ fn a_hub_makes_fills_and_removes_buckets() {
 }
 
 /// Bytes of which no two chunks are alike.
-fn content(length: usize) -> Vec<u8> {
+pub(crate) fn content(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_le_bytes).take(length).collect()
 }
 
 /// Starts a command on the hub that is fed, and read, as it goes.
-fn piped(hub: &Hub, arguments: &[&str]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+pub(crate) fn piped(hub: &Hub, arguments: &[&str]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
     let mut child = hub
         .command(&hub.swarm, arguments)
         .stdin(Stdio::piped())
@@ -263,7 +263,7 @@ fn piped(hub: &Hub, arguments: &[&str]) -> (Child, ChildStdin, BufReader<ChildSt
     (child, input, output)
 }
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }

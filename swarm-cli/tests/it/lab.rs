@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -200,12 +200,17 @@ pub(crate) fn run(command: &mut Command) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    ended(child, command)
+}
+
+/// Waits for the end of what was started, and of its output.
+pub(crate) fn ended(child: Child, what: impl std::fmt::Debug) -> Ended {
     let (send, receive) = std::sync::mpsc::channel::<std::io::Result<Output>>();
     std::thread::spawn(move || send.send(child.wait_with_output()));
     let output = receive.recv_timeout(2 * PATIENCE);
     Ended::of(
         output
-            .unwrap_or_else(|_| panic!("{command:?} does not end"))
+            .unwrap_or_else(|_| panic!("{what:?} does not end"))
             .unwrap(),
     )
 }

@@ -6,6 +6,7 @@ use swarm_bus::permissions::{AllowResponses, Direction, Grant, Policy, Role};
 use swarm_bus::{Pattern, Token};
 use swarm_pki::NodeId;
 
+use super::parse_pattern;
 use crate::args::Global;
 use crate::report::{Failure, Output, chain, table};
 
@@ -62,14 +63,7 @@ impl Permissions {
         node: Option<&NodeId>,
         output: Output,
     ) -> Result<(), Failure> {
-        let asked = self
-            .explain
-            .as_deref()
-            .map(|text| {
-                Pattern::parse(text)
-                    .map_err(|error| Failure::input(format!("{text}: {}", chain(&error))))
-            })
-            .transpose()?;
+        let asked = self.explain.as_deref().map(parse_pattern).transpose()?;
         let subject = self.subject(global, node)?;
         match asked {
             Some(asked) => explain(&subject, &asked, output),

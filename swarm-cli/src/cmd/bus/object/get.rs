@@ -12,8 +12,8 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use super::progress::Progress;
 use super::{Shown, object_name, open};
 use crate::cmd::bus::advice::Advise as _;
-use crate::cmd::bus::bucket::size;
-use crate::report::{Failure, Output, chain};
+use crate::cmd::bus::size::size;
+use crate::report::{Failure, Output, chain, warn};
 
 /// After how many bytes it is noted how far it came, for what cannot be noted at the end: a kill.
 const NOTE: u64 = 8 << 20;
@@ -50,7 +50,13 @@ impl Get {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let name = object_name(&self.name)?;
         let target = self.target(&name)?;
-        let interrupted = crate::cmd::bus::interrupted()?;
+        if target.is_none() && output.is_json() {
+            return Err(
+                Failure::input("what -o - prints is the object, and no JSON")
+                    .hint("leave --json out, or say which file: -o FILE"),
+            );
+        }
+        let interrupted = crate::cmd::bus::until::interrupted()?;
         let store = open(client, &self.bucket).await?;
         let Some(target) = target else {
             return self.print(&store, &name, interrupted).await;
@@ -224,7 +230,7 @@ impl Part {
                     return Ok(file);
                 }
                 Err(error @ (ObjectError::Replaced { .. } | ObjectError::PartChanged { .. })) => {
-                    eprintln!("swarm: from the beginning: {}", chain(&error));
+                    warn(&format!("from the beginning: {}", chain(&error)));
                 }
                 Err(error) => return Err(error.into_failure()),
             }

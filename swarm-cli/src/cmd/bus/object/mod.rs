@@ -3,6 +3,7 @@
 mod get;
 mod progress;
 mod put;
+mod sweep;
 
 use std::time::Duration;
 
@@ -17,13 +18,15 @@ use swarm_bus::stream::Storage;
 use swarm_bus::topics::FILES_BUCKET;
 
 use super::advice::Advise as _;
-use super::bucket::{self, Kind, Size, size};
+use super::bucket::{self, Kind};
 use super::kv;
-use crate::report::{Failure, Output, chain, table};
+use super::size::{Size, size};
+use crate::report::{Failure, Output, chain, one_line, table};
 
 const KIND: Kind = Kind {
     prefix: "OBJ_",
     command: "object",
+    has_keys: false,
 };
 
 /// Objects of any size: put and get files, and see what there is
@@ -46,13 +49,15 @@ enum Command {
     },
     Put(put::Put),
     Get(get::Get),
-    /// Show what an object is
-    #[command(after_help = "Example:\n  swarm bus object info swarm-files images/kernel")]
+    /// Show what an object is; without a name what the bucket is
+    #[command(
+        after_help = "Examples:\n  swarm bus object info swarm-files images/kernel\n  swarm bus object info swarm-files"
+    )]
     Info {
         /// The bucket
         bucket: String,
         /// The object's name
-        name: String,
+        name: Option<String>,
     },
     /// Delete an object
     #[command(after_help = "Example:\n  swarm bus object del swarm-files images/kernel")]
@@ -62,6 +67,7 @@ enum Command {
         /// The object's name
         name: String,
     },
+    Sweep(sweep::Sweep),
     /// Make a bucket, or change its limits; on a hub
     #[command(after_help = "Example:\n  swarm bus object add backups --max-bytes 4GiB --ttl 30d")]
     Add {
@@ -128,7 +134,13 @@ impl Object {
             } => list(&open(client, &bucket).await?, output).await,
             Command::Put(put) => put.run(client, output).await,
             Command::Get(get) => get.run(client, output).await,
-            Command::Info { bucket, name } => {
+            Command::Info { bucket, name: None } => {
+                bucket::info(client, &KIND, &kv::name(&bucket)?, output).await
+            }
+            Command::Info {
+                bucket,
+                name: Some(name),
+            } => {
                 let name = object_name(&name)?;
                 let store = open(client, &bucket).await?;
                 let info = store.info(&name).await.map_err(ObjectError::into_failure)?;
@@ -139,6 +151,7 @@ impl Object {
                 let name = object_name(&name)?;
                 delete(&open(client, &bucket).await?, &name, output).await
             }
+            Command::Sweep(sweep) => sweep.run(client, output).await,
             Command::Add {
                 bucket,
                 ttl,
@@ -230,12 +243,7 @@ impl Shown {
             chunks: info.chunks,
             sha256: info.digest.to_string(),
             modified: humantime::format_rfc3339_seconds(info.modified).to_string(),
-            // somebody else may have written it, for a terminal
-            description: info
-                .description
-                .chars()
-                .filter(|c| !c.is_control())
-                .collect(),
+            description: info.description.clone(),
         }
     }
 
@@ -248,7 +256,7 @@ impl Shown {
             format!("modified     {}", self.modified),
         ];
         if !self.description.is_empty() {
-            lines.push(format!("description  {}", self.description));
+            lines.push(format!("description  {}", one_line(&self.description)));
         }
         lines.join("\n")
     }

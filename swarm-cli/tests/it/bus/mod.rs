@@ -1,5 +1,9 @@
 //! `swarm bus`, each command against a real server with the configuration that a hub renders.
 
+mod endings;
+mod kv;
+mod objects;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -43,20 +47,26 @@ impl Hub {
         let host = format!("{}/32", address.ip());
         hub.ip(&["-n", &hub.namespace, "link", "set", "lo", "up"]);
         hub.ip(&["-n", &hub.namespace, "addr", "add", &host, "dev", "lo"]);
-        let log = std::fs::File::create(hub.swarm.path("nats.log")).unwrap();
-        let server = hub
+        hub.serve();
+        Some(hub)
+    }
+
+    /// Starts the server.
+    fn serve(&mut self) {
+        let log = std::fs::File::create(self.swarm.path("nats.log")).unwrap();
+        let server = self
             .inside(find_tool("nats-server").unwrap())
             .arg("-c")
-            .arg(hub.swarm.path("nats/nats-server.conf"))
+            .arg(self.swarm.path("nats/nats-server.conf"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        hub.server = Some(server);
+        self.server = Some(server);
+        let address = self.address();
         until("the server answers", || {
-            hub.on_thread(move || std::net::TcpStream::connect(address).is_ok())
+            self.on_thread(move || std::net::TcpStream::connect(address).is_ok())
         });
-        Some(hub)
     }
 
     fn ip(&self, arguments: &[&str]) {
