@@ -3,6 +3,7 @@
 mod endings;
 mod kv;
 mod objects;
+mod spool;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,6 +68,13 @@ impl Hub {
         until("the server answers", || {
             self.on_thread(move || std::net::TcpStream::connect(address).is_ok())
         });
+    }
+
+    /// Ends the server, as a power cut would.
+    fn kill_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
     }
 
     fn ip(&self, arguments: &[&str]) {
