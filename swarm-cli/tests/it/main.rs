@@ -5,7 +5,6 @@
 mod authority;
 mod bad_input;
 mod bootstrap;
-mod buckets;
 mod bus;
 mod certificates;
 mod lab;

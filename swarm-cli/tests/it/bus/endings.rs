@@ -1,23 +1,17 @@
 //! How a command ends that shows what comes, and what is left of its output.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout};
 
 use serde_json::{Value, json};
 
-use super::{Hub, event, until};
-use crate::buckets::interrupt;
-use crate::lab::ended;
-use crate::program::Ended;
+use super::{Hub, event, interrupt};
+use crate::lab::{ended, until};
+use crate::program::words;
 
 /// Starts a command on the edge whose output is read as it comes.
 fn started(hub: &Hub, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = hub
-        .command(&hub.edge, arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = hub.start_command(&hub.edge, arguments);
     let output = BufReader::new(child.stdout.take().unwrap());
     (child, output)
 }
@@ -62,12 +56,7 @@ fn a_reader_that_goes_away_ends_it_without_a_word() {
         ];
         hub.edge(&put).success();
     }
-    let mut child = hub
-        .command(&hub.swarm, &["bus", "stream", "show", "SWARM_EVENTS"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = hub.start_command(&hub.swarm, &words("bus stream show SWARM_EVENTS"));
     drop(child.stdout.take());
     let end = ended(child, "bus stream show");
     assert_eq!((end.code, end.said.as_str()), (Some(0), ""));
@@ -112,45 +101,16 @@ fn what_is_given_and_printed_is_as_it_was_said() {
     };
     hub.make_streams();
     // A payload from standard input.
-    let mut child = hub
-        .command(
-            &hub.edge,
-            &["bus", "pub", "swarm.events.node.edge1", "-", "--stored"],
-        )
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(event(5).as_bytes()).unwrap();
-    drop(input);
-    let kept: Ended = ended(child, "bus pub");
+    let put = words("bus pub swarm.events.node.edge1 - --stored");
+    let kept = hub.fed(&hub.edge, &put, event(5).as_bytes());
     assert_eq!(kept.success().trim(), "kept by SWARM_EVENTS as 1");
     // The name that other lists have.
     let listed = hub.hub(&["bus", "stream", "ls"]).success();
     assert!(listed.contains("SWARM_EVENTS"), "{listed}");
     // Bytes are no JSON.
-    hub.hub(&[
-        "--json",
-        "bus",
-        "object",
-        "get",
-        "swarm-files",
-        "x",
-        "-o",
-        "-",
-    ])
-    .failure(2, &["no JSON", "-o FILE"]);
-    let raw = [
-        "--json",
-        "bus",
-        "kv",
-        "get",
-        "swarm-state",
-        "edge1.a",
-        "--raw",
-    ];
+    hub.hub(&words("--json bus object get swarm-files x -o -"))
+        .failure(2, &["no JSON", "-o FILE"]);
+    let raw = words("--json bus kv get swarm-state edge1.a --raw");
     hub.hub(&raw).failure(2, &["no JSON", "--json"]);
     // What is wrong is said with what is right.
     for (arguments, words) in [

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use swarm_bus::topics::NodeEvent;
 
-use super::{Hub, json_of, lines_of, until};
-use crate::lab::{run, skip};
-use crate::program::Ended;
+use super::Hub;
+use crate::lab::{run, skip, until};
+use crate::program::{Ended, json_of, lines_of, words};
 
 const SUBJECT: &str = "swarm.events.node.edge1";
 
@@ -118,14 +118,7 @@ fn is_connected(status: &Value) -> bool {
 
 /// The events of applications that the stream has, in its order, and the alerts among them.
 fn stored(hub: &Hub) -> Vec<Value> {
-    let show = [
-        "--json",
-        "bus",
-        "stream",
-        "show",
-        "SWARM_EVENTS",
-        "--count=1000",
-    ];
+    let show = words("--json bus stream show SWARM_EVENTS --count=1000");
     let events = lines_of(&hub.hub(&show).success()).into_iter();
     let events = events.map(|line| line["payload"].clone());
     let of_applications =
@@ -182,14 +175,7 @@ fn what_is_spooled_without_the_bus_is_stored_once_and_in_order_when_it_is_back()
     expected[23]["event"]["resolved"] = json!(false);
     assert_eq!(stored(&hub), expected);
     // and by the ids that were told
-    let show = [
-        "--json",
-        "bus",
-        "stream",
-        "show",
-        "SWARM_EVENTS",
-        "--count=1000",
-    ];
+    let show = words("--json bus stream show SWARM_EVENTS --count=1000");
     let lines = lines_of(&hub.hub(&show).success());
     let known: Vec<_> = lines
         .iter()
