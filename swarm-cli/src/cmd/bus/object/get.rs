@@ -10,7 +10,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::progress::Progress;
-use super::{Shown, object_name, open};
+use super::show::Shown;
+use super::{object_name, open};
 use crate::cmd::bus::advice::Advise as _;
 use crate::cmd::bus::size::size;
 use crate::report::{Failure, Output, chain, warn};

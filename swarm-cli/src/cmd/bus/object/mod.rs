@@ -3,25 +3,25 @@
 mod get;
 mod progress;
 mod put;
+mod show;
 mod sweep;
 
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde::Serialize;
 use serde_json::json;
 use swarm_bus::client::Client;
-use swarm_bus::object::{
-    Listed, ObjectError, ObjectInfo, ObjectName, ObjectStore, ObjectStoreConfig,
-};
+use swarm_bus::object::{ObjectError, ObjectName, ObjectStore, ObjectStoreConfig};
 use swarm_bus::stream::Storage;
 use swarm_bus::topics::FILES_BUCKET;
 
 use super::advice::Advise as _;
 use super::bucket::{self, Kind};
 use super::kv;
-use super::size::{Size, size};
-use crate::report::{Failure, Output, chain, one_line, table};
+use super::size::Size;
+use crate::report::{Failure, Output, chain, table};
+
+use show::{Line, Shown};
 
 const KIND: Kind = Kind {
     prefix: "OBJ_",
@@ -91,35 +91,6 @@ enum Command {
         /// Do it; without this nothing is deleted
         #[arg(long)]
         yes: bool,
-    },
-}
-
-/// An object as it is shown.
-#[derive(Debug, Serialize)]
-struct Shown {
-    name: String,
-    size: u64,
-    chunks: u64,
-    sha256: String,
-    /// RFC 3339 in UTC, by the server's clock.
-    modified: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    description: String,
-}
-
-/// One line of a list: an object, or what stands in the place of one.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Object(Shown),
-    Link {
-        name: String,
-        link: String,
-        modified: String,
-    },
-    Other {
-        subject: String,
-        problem: String,
     },
 }
 
@@ -233,83 +204,4 @@ async fn add(
             error => error.into_failure(),
         })?;
     kv::made(&bucket, ensured, output)
-}
-
-impl Shown {
-    fn new(info: &ObjectInfo) -> Self {
-        Self {
-            name: info.name.to_string(),
-            size: info.size,
-            chunks: info.chunks,
-            sha256: info.digest.to_string(),
-            modified: humantime::format_rfc3339_seconds(info.modified).to_string(),
-            description: info.description.clone(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut lines = vec![
-            format!("name         {}", self.name),
-            format!("size         {} ({} bytes)", size(self.size), self.size),
-            format!("chunks       {}", self.chunks),
-            format!("sha256       {}", self.sha256),
-            format!("modified     {}", self.modified),
-        ];
-        if !self.description.is_empty() {
-            lines.push(format!("description  {}", one_line(&self.description)));
-        }
-        lines.join("\n")
-    }
-}
-
-impl Line {
-    fn new(listed: &Listed) -> Self {
-        match listed {
-            Listed::Object(info) => Self::Object(Shown::new(info)),
-            Listed::Link(link) => Self::Link {
-                name: link.name.to_string(),
-                link: link.target.to_string(),
-                modified: humantime::format_rfc3339_seconds(link.modified).to_string(),
-            },
-            Listed::Unreadable { subject, error } => Self::Other {
-                subject: subject.clone(),
-                problem: chain(error),
-            },
-            other => Self::Other {
-                subject: String::new(),
-                problem: format!("{other:?}"),
-            },
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        match self {
-            Self::Object(shown) => vec![
-                shown.name.clone(),
-                size(shown.size),
-                shown.modified.clone(),
-                shown.sha256.clone(),
-            ],
-            Self::Link {
-                name,
-                link,
-                modified,
-            } => {
-                vec![
-                    name.clone(),
-                    "-".to_owned(),
-                    modified.clone(),
-                    format!("-> {link}"),
-                ]
-            }
-            Self::Other { subject, problem } => {
-                vec![
-                    subject.clone(),
-                    "-".to_owned(),
-                    "-".to_owned(),
-                    format!("! {problem}"),
-                ]
-            }
-        }
-    }
 }

@@ -8,7 +8,8 @@ use swarm_bus::object::{ObjectError, UploadId};
 use tokio::io::AsyncRead;
 
 use super::progress::Progress;
-use super::{Shown, object_name, open};
+use super::show::Shown;
+use super::{object_name, open};
 use crate::cmd::bus::advice::Advise as _;
 use crate::cmd::bus::size::size;
 use crate::report::{Failure, Output, chain};
