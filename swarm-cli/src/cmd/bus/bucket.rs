@@ -21,6 +21,16 @@ pub(super) struct Kind {
 }
 
 impl Kind {
+    /// Why a bucket cannot be looked into.
+    pub(super) fn unreadable(&self, bucket: &Token, error: StreamError) -> Failure {
+        match advice::bucket(&error, self.command) {
+            Some(hint) if !matches!(error, StreamError::NoStream) => {
+                Failure::failed(chain(&error)).hint(hint)
+            }
+            _ => self.failure(bucket, error),
+        }
+    }
+
     fn failure(&self, bucket: &Token, error: StreamError) -> Failure {
         match error {
             StreamError::NoStream => Failure::failed(format!("there is no bucket {bucket}"))
@@ -127,12 +137,7 @@ pub(super) async fn info(
     output: Output,
 ) -> Result<(), Failure> {
     let info = client.stream_info(&stream(kind, bucket)?).await;
-    let info = info.map_err(|error| match advice::bucket(&error, kind.command) {
-        Some(hint) if !matches!(error, StreamError::NoStream) => {
-            Failure::failed(chain(&error)).hint(hint)
-        }
-        _ => kind.failure(bucket, error),
-    })?;
+    let info = info.map_err(|error| kind.unreadable(bucket, error))?;
     let described = Described {
         bucket,
         stream: &info.name,

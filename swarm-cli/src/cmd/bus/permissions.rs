@@ -19,11 +19,17 @@ pub(super) struct Permissions {
     /// Another node than this machine's, with the roles of its certificate or with --role
     id: Option<NodeId>,
     /// A role to judge by in place of the certificate's; several add up
-    #[arg(long = "role", value_name = "ROLE", requires = "id")]
+    #[arg(long = "role", value_name = "ROLE", requires = "id", value_parser = parse_role)]
     roles: Vec<Role>,
     /// Say of one subject, or of all that * and > stand for, whether the node may use it and why
     #[arg(long, value_name = "SUBJECT")]
     explain: Option<String>,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let roles = || Role::ALL.map(Role::as_str).join(", ");
+    text.parse()
+        .map_err(|error| format!("{error}: there are {}", roles()))
 }
 
 /// Of whom it is.

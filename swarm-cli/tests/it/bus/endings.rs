@@ -37,6 +37,10 @@ fn a_reader_that_goes_away_ends_it_without_a_word() {
     drop(output);
     let end = ended(child, WATCH);
     assert_eq!((end.code, end.said.as_str()), (Some(0), ""));
+    // Nor is a log that nobody reads a failure.
+    let mut child = hub.start_command(&hub.edge, &words("-vv bus kv ls"));
+    drop(child.stderr.take());
+    assert_eq!(ended(child, "bus kv ls").code, Some(0));
     // Before anything came, and however many were asked for.
     let (child, output) = started(&hub, &["bus", "sub", "--count", "5"]);
     drop(output);
@@ -112,6 +116,12 @@ fn what_is_given_and_printed_is_as_it_was_said() {
         .failure(2, &["no JSON", "-o FILE"]);
     let raw = words("--json bus kv get swarm-state edge1.a --raw");
     hub.hub(&raw).failure(2, &["no JSON", "--json"]);
+    // Nor is a file put in the place of what is none, even where one may be replaced.
+    let socket = hub.swarm.path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let get = words("bus object get swarm-files x --force -o");
+    hub.hub(&[&get[..], &[socket.to_str().unwrap()]].concat())
+        .failure(2, &["no regular file", "-o -"]);
     // What is wrong is said with what is right.
     for (arguments, words) in [
         (
@@ -138,4 +148,7 @@ fn what_is_given_and_printed_is_as_it_was_said() {
     ] {
         hub.hub(&[&["bus"], arguments].concat()).failure(2, words);
     }
+    let role = hub.hub(&words("bus permissions e --role king"));
+    assert_eq!(role.code, Some(2));
+    assert!(role.said.contains("there are hub, edge"), "{}", role.said);
 }

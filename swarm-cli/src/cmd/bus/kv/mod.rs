@@ -163,15 +163,16 @@ impl Kv {
             } => (bucket, keys::Work::Watch { keys, bounds }),
         };
         let bucket = name(&bucket)?;
+        let unopened = |error| match error {
+            KvError::Stream(error) => buckets::KIND.unreadable(&bucket, error),
+            error => error.into_failure(),
+        };
         if bucket == *state_bucket().bucket() {
-            let opened = client.bucket::<NodeState>().await;
-            return work
-                .run(&opened.map_err(KvError::into_failure)?, output)
-                .await;
+            let opened = client.bucket::<NodeState>().await.map_err(unopened)?;
+            return work.run(&opened, output).await;
         }
-        let opened = client.any_bucket(&bucket).await;
-        work.run(&opened.map_err(KvError::into_failure)?, output)
-            .await
+        let opened = client.any_bucket(&bucket).await.map_err(unopened)?;
+        work.run(&opened, output).await
     }
 }
 

@@ -130,6 +130,13 @@ impl Get {
                     .hint("say which file: -o FILE"),
             );
         }
+        // in the place of a device or a socket there would be a file afterwards
+        if target.exists() && !target.is_file() {
+            return Err(
+                Failure::input(format!("{} is no regular file", target.display()))
+                    .hint("say which file: -o FILE; to print it: -o -"),
+            );
+        }
         if target.exists() && !self.force {
             return Err(
                 Failure::input(format!("{} is there already", target.display()))

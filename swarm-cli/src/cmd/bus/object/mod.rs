@@ -139,10 +139,11 @@ impl Object {
 /// Opens a bucket that exists.
 async fn open(client: &Client, bucket: &str) -> Result<ObjectStore, Failure> {
     let bucket = kv::name(bucket)?;
-    client
-        .object_store(&bucket)
-        .await
-        .map_err(ObjectError::into_failure)
+    let opened = client.object_store(&bucket).await;
+    opened.map_err(|error| match error {
+        ObjectError::Stream(error) => KIND.unreadable(&bucket, error),
+        error => error.into_failure(),
+    })
 }
 
 fn object_name(text: &str) -> Result<ObjectName, Failure> {
