@@ -34,6 +34,28 @@ pub(crate) fn text(file: Option<&Path>, longest: usize) -> Result<Zeroizing<Stri
     Ok(text)
 }
 
+/// The most that is read of a value: what any server takes in one message.
+const LONGEST: u64 = 64 << 20;
+
+/// Takes a value from the command line; from standard input for `-` or nothing.
+pub(crate) fn given(value: Option<String>) -> Result<Vec<u8>, Failure> {
+    if let Some(value) = value.filter(|value| value != "-") {
+        return Ok(value.into_bytes());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::input(format!("cannot read standard input: {error}")))?;
+    match bytes.len() as u64 > LONGEST {
+        true => Err(Failure::input(format!(
+            "standard input is longer than {LONGEST} bytes"
+        ))),
+        false => Ok(bytes),
+    }
+}
+
 /// Reads a passphrase: the first line of a file.
 pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let text = text(Some(path), 64 * 1024)?;

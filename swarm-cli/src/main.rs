@@ -36,5 +36,7 @@ fn start_logging(default: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // that nobody reads the log is told to nobody
+        .log_internal_errors(false)
         .init();
 }

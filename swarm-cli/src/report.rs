@@ -1,7 +1,7 @@
 //! How the program speaks: failures with hints and exit codes, and values as text or JSON.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 pub(crate) use swarm::error::chain;
@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Input,
     /// The machine lacks something or forbids it: exit code 3.
     Environment,
+    /// Nobody reads what it says any more (`| head`), which ends it and is no failure: exit code 0.
+    Unread,
 }
 
 /// Why a command failed: one clear line, and what to do next.
@@ -61,14 +63,19 @@ impl Failure {
             Kind::Failed => 1,
             Kind::Input => 2,
             Kind::Environment => 3,
+            Kind::Unread => 0,
         }
     }
 
-    /// Prints the failure on standard error.
+    /// Prints the failure on standard error, if somebody is there.
     pub(crate) fn print(&self) {
-        eprintln!("swarm: {}", self.message);
+        if self.kind == Kind::Unread {
+            return;
+        }
+        let mut to = std::io::stderr().lock();
+        let _ = writeln!(to, "swarm: {}", one_line(&self.message));
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {hint}");
+            let _ = writeln!(to, "  hint: {}", one_line(hint));
         }
     }
 }
@@ -108,12 +115,13 @@ impl Output {
             serde_json::to_string_pretty(value)
                 .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?
         } else {
-            text()
+            plain(&text())
         };
         print_line(&line)
     }
 
-    /// Prints one item of a stream: as one JSON line when asked, else as the text.
+    /// Prints one item of a stream: as one JSON line when asked, else as the text. A reader that went away
+    /// ends the stream.
     pub(crate) fn item<T: Serialize>(
         self,
         value: &T,
@@ -123,27 +131,63 @@ impl Output {
             serde_json::to_string(value)
                 .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?
         } else {
-            text()
+            plain(&text())
         };
-        print_line(&line)
+        print(line.trim_end().as_bytes(), b"\n")
     }
 }
 
 /// Prints a line; a reader that went away (`| head`) is no failure.
 pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
+    if_read(print(line.trim_end().as_bytes(), b"\n"))
+}
+
+/// Prints bytes as they are; a reader that went away is no failure.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    if_read(print(bytes, b""))
+}
+
+fn print(bytes: &[u8], end: &[u8]) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", line.trim_end()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot print: {error}")))
-        }
-        _ => Ok(()),
+    let printed = output
+        .write_all(bytes)
+        .and_then(|()| output.write_all(end))
+        .and_then(|()| output.flush());
+    printed.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::new(Kind::Unread, "nobody reads the output"),
+        _ => Failure::environment(format!("cannot print: {error}")),
+    })
+}
+
+fn if_read(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
+        Err(failure) if failure.kind == Kind::Unread => Ok(()),
+        printed => printed,
     }
+}
+
+/// Says on standard error what went wrong and does not end it.
+pub(crate) fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "swarm: {}", one_line(message));
+}
+
+/// Takes out what acts on a terminal: much of what is shown was written by somebody else.
+fn plain(text: &str) -> String {
+    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().filter(kept).collect()
+}
+
+/// Takes out line breaks too, where they would look like something else that is shown.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// Lays rows out in columns under a heading.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let clean = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
+    let rows: Vec<_> = rows.iter().map(clean).collect();
     let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -167,13 +211,18 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{plain, table};
+
+    #[test]
+    fn what_acts_on_a_terminal_is_not_shown() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{9b}31m\u{7f}\r\n\tü"), "a[2Jb31m\n\tü");
+    }
 
     #[test]
     fn a_table_is_as_wide_as_its_widest_cells() {
         let rows = [
             vec!["command0".to_owned(), "up".to_owned()],
-            vec!["e".to_owned(), String::new()],
+            vec!["e".to_owned(), "\n".to_owned()],
         ];
         assert_eq!(
             table(&["node", "state"], &rows),

@@ -118,6 +118,16 @@ impl<T: Topic> Bucket<T> {
         stored.map(Entry::parse).transpose()
     }
 
+    /// Reads one revision of a key, as long as the bucket keeps it; `None` where it does not, or where
+    /// the revision is of another key.
+    ///
+    /// # Errors
+    /// [`KvError`].
+    pub async fn revision(&self, key: &T, revision: u64) -> Result<Option<Entry<T>>, KvError> {
+        let stored = self.reader.numbered(&check(key)?, revision).await?;
+        stored.map(Entry::parse).transpose()
+    }
+
     /// Writes a value, whatever is there; returns its revision.
     ///
     /// # Errors

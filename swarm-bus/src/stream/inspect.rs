@@ -35,12 +35,16 @@ pub struct StreamInfo {
     pub max_messages: Option<u64>,
     /// How many messages of one subject it may hold.
     pub max_messages_per_subject: Option<u64>,
+    /// How many bytes a message may have, its headers included.
+    pub max_message_size: Option<u64>,
     /// When it was made, RFC 3339 in UTC.
     pub created: String,
     /// How many messages it holds.
     pub messages: u64,
     /// How many bytes they take.
     pub bytes: u64,
+    /// How many subjects they have.
+    pub num_subjects: u64,
     /// The number of its first message.
     pub first_sequence: u64,
     /// The number of its last message.
@@ -198,7 +202,7 @@ impl Client {
     pub async fn delete_stream(&self, stream: &Token) -> Result<(), StreamError> {
         #[derive(Deserialize)]
         struct Deleted {}
-        let subject = format!("$JS.API.STREAM.DELETE.{stream}");
+        let subject = self.api(format_args!("STREAM.DELETE.{stream}"));
         let Deleted {} = self.stream_request(&subject, &Value::Null).await?;
         Ok(())
     }

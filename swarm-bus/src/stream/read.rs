@@ -120,6 +120,20 @@ impl Reader {
         self.answer(asked).await
     }
 
+    /// Reads the message with a sequence number if it is one of a subject.
+    pub(crate) async fn numbered(
+        &self,
+        subject: &Subject,
+        sequence: u64,
+    ) -> Result<Option<Stored>, StreamError> {
+        let filter = subject.into();
+        let found = match self.answer(self.begin_next(&filter, sequence)?).await? {
+            None => self.confirm_nothing(&filter, sequence).await?,
+            found => found,
+        };
+        Ok(found.filter(|stored| stored.sequence == sequence))
+    }
+
     /// Asks for the first message of a filter from a sequence number on.
     pub(super) fn begin_next(&self, filter: &Pattern, from: u64) -> Result<Asked, StreamError> {
         self.ask(Wanted::Next { filter, from }, self.is_direct())

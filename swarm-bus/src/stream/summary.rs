@@ -34,6 +34,7 @@ pub(super) struct Settings {
     max_bytes: i64,
     max_msgs: i64,
     max_msgs_per_subject: i64,
+    max_msg_size: i64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -124,9 +125,11 @@ impl From<StreamSummary> for StreamInfo {
             max_bytes: limit(config.max_bytes),
             max_messages: limit(config.max_msgs),
             max_messages_per_subject: limit(config.max_msgs_per_subject),
+            max_message_size: limit(config.max_msg_size),
             created,
             messages: state.messages,
             bytes: state.bytes,
+            num_subjects: state.num_subjects,
             first_sequence: state.first_seq,
             last_sequence: state.last_seq,
             consumers: state.consumer_count,

@@ -1,12 +1,12 @@
 use crate::rig::{Rig, SOON, soon, token};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use swarm_bus::client::{Fault, ReceiveError, RequestError};
+use swarm_bus::client::{Client, Fault, ReceiveError, RequestError, Subscription};
 use swarm_bus::codec::DecodeError;
 use swarm_bus::envelope::CONTENT_TYPE;
 use swarm_bus::permissions::Role;
 use swarm_bus::topics::{EVENTS_STREAM, NodeEvents, mesh_streams};
-use swarm_bus::{Cbor, MessagePack, Pattern, Raw, Token, Topic};
+use swarm_bus::{Call, Cbor, Filter, MessagePack, Pattern, Raw, Token, Topic};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Frame {
@@ -98,13 +98,7 @@ async fn what_is_not_json_says_so_and_is_taken_for_nothing_else() {
         message.headers.get(CONTENT_TYPE),
         Some("application/vnd.msgpack")
     );
-    let refused = soon(as_json.next()).await.unwrap().unwrap_err();
-    let ReceiveError::Undecodable {
-        payload, source, ..
-    } = refused
-    else {
-        panic!("{refused:?}");
-    };
+    let (payload, source) = undecodable(&mut as_json).await;
     assert!(matches!(
         source,
         DecodeError::OtherEncoding { expected: "application/json", found } if found == "application/vnd.msgpack"
@@ -122,28 +116,27 @@ async fn what_is_not_json_says_so_and_is_taken_for_nothing_else() {
         .unwrap();
     assert!(soon(as_json.next()).await.unwrap().is_ok());
     for _ in 0..2 {
-        let refused = soon(packed.next()).await.unwrap();
-        assert!(matches!(
-            refused,
-            Err(ReceiveError::Undecodable {
-                source: DecodeError::OtherEncoding { .. },
-                ..
-            })
-        ));
+        let (_, source) = undecodable(&mut packed).await;
+        assert!(matches!(source, DecodeError::OtherEncoding { .. }));
     }
     // With the right name, but cut short.
     let half = payload.slice(..payload.len() / 2);
     let message = hub.message(&PackedAsBytes { node: node() }, &half).unwrap();
     let message = message.header(CONTENT_TYPE, "application/vnd.msgpack");
     message.unwrap().queue().unwrap();
-    let refused = soon(packed.next()).await.unwrap();
-    assert!(matches!(
-        refused,
+    let (_, source) = undecodable(&mut packed).await;
+    assert!(matches!(source, DecodeError::Malformed(_)));
+}
+
+/// What comes next, which cannot be decoded: its bytes, and why not.
+async fn undecodable<T: Topic>(messages: &mut Subscription<T>) -> (Bytes, DecodeError) {
+    match soon(messages.next()).await.unwrap() {
         Err(ReceiveError::Undecodable {
-            source: DecodeError::Malformed(_),
-            ..
-        })
-    ));
+            payload, source, ..
+        }) => (payload, source),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it was decoded"),
+    }
 }
 
 #[derive(Topic, Debug)]
@@ -186,80 +179,87 @@ async fn a_stream_keeps_the_encoding_and_the_version() {
     ));
 }
 
-#[tokio::test]
-async fn a_request_and_its_answer_have_codecs_of_their_own() {
-    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
-    let Some(rig) = Rig::start("codec::request", &users) else {
-        return;
-    };
+/// A hub, and a node that answers each request of a filter with its frame, at 1.
+async fn answering<C>(test: &str, filter: Filter<C>) -> Option<(Rig, Client)>
+where
+    C: Call<Payload = Frame, Reply = Frame>,
+{
+    let rig = Rig::start(test, &[("hub", Role::Hub), ("n1", Role::Edge)])?;
     let (hub, edge) = (rig.client("hub").await, rig.client("n1").await);
-    let filter = Measure::filter(Some(&token("n1")));
     let requests = edge.requests(filter, None).unwrap();
     requests.barrier().await.unwrap();
-    let serving = tokio::spawn(requests.serve(async |call| {
-        let mut frame = call.payload.clone();
-        frame.at = 1;
-        Ok::<_, Fault>(frame)
-    }));
+    tokio::spawn(requests.serve(async |call| Ok::<_, Fault>(at_one(&call.payload))));
+    Some((rig, hub))
+}
+
+fn at_one(frame: &Frame) -> Frame {
+    Frame {
+        at: 1,
+        ..frame.clone()
+    }
+}
+
+async fn ask<C>(hub: &Client, topic: C) -> Result<Frame, RequestError>
+where
+    C: Call<Payload = Frame, Reply = Frame>,
+{
+    hub.request(&topic, &frame(), SOON).await
+}
+
+/// What the other side said was wrong with the request.
+#[track_caller]
+fn fault(refused: Result<Frame, RequestError>) -> Fault {
+    match refused {
+        Err(RequestError::Fault(fault)) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_and_its_answer_have_codecs_of_their_own() {
     let node = || token("n1");
-    let answer = hub.request(&Measure { node: node() }, &frame(), SOON).await;
-    assert_eq!(answer.unwrap(), Frame { at: 1, ..frame() });
-    let refused = hub
-        .request(&MeasureForJson { node: node() }, &frame(), SOON)
-        .await;
+    let filter = Measure::filter(Some(&node()));
+    let Some((_rig, hub)) = answering("codec::request", filter).await else {
+        return;
+    };
+    let answer = ask(&hub, Measure { node: node() }).await;
+    assert_eq!(answer.unwrap(), at_one(&frame()));
+    let refused = ask(&hub, MeasureForJson { node: node() }).await;
     assert!(matches!(
         refused,
         Err(RequestError::Decode(DecodeError::OtherEncoding { .. }))
     ));
     // So is a question in another encoding, and the asker hears why.
-    let refused = hub
-        .request(&MeasureInJson { node: node() }, &frame(), SOON)
-        .await;
-    let Err(RequestError::Fault(fault)) = refused else {
-        panic!("{refused:?}");
-    };
+    let refused = fault(ask(&hub, MeasureInJson { node: node() }).await);
     assert!(
-        fault
+        refused
             .description
             .ends_with("the payload is `application/json`, expected is `application/cbor`"),
-        "{fault}"
+        "{refused}"
     );
     // A newer request is refused with both numbers.
-    let refused = hub
-        .request(&NewerMeasure { node: node() }, &frame(), SOON)
-        .await;
-    let Err(RequestError::Fault(fault)) = refused else {
-        panic!("{refused:?}");
-    };
-    assert_eq!(fault.code, 400);
+    let refused = fault(ask(&hub, NewerMeasure { node: node() }).await);
+    assert_eq!(refused.code, 400);
     assert!(
-        fault
+        refused
             .description
             .contains("has schema 3, known are up to 1"),
-        "{fault}"
+        "{refused}"
     );
-    serving.abort();
 }
 
 #[tokio::test]
 async fn an_answer_of_a_newer_format_is_refused_with_both_numbers() {
-    let users = [("hub", Role::Hub), ("n1", Role::Edge)];
-    let Some(rig) = Rig::start("codec::schema", &users) else {
+    let node = || token("n1");
+    let filter = NewerMeasure::filter(Some(&node()));
+    let Some((_rig, hub)) = answering("codec::schema", filter).await else {
         return;
     };
-    let (hub, edge) = (rig.client("hub").await, rig.client("n1").await);
-    let filter = NewerMeasure::filter(Some(&token("n1")));
-    let requests = edge.requests(filter, None).unwrap();
-    requests.barrier().await.unwrap();
-    let serving = tokio::spawn(requests.serve(async |call| Ok::<_, Fault>(call.payload.clone())));
-    let refused = hub
-        .request(&Measure { node: token("n1") }, &frame(), SOON)
-        .await;
+    let refused = ask(&hub, Measure { node: node() }).await;
     assert!(
         matches!(refused, Err(RequestError::Schema { found: 3, known: 1 })),
         "{refused:?}"
     );
-    let topic = NewerMeasure { node: token("n1") };
-    assert_eq!(hub.request(&topic, &frame(), SOON).await.unwrap(), frame());
-    serving.abort();
+    let answer = ask(&hub, NewerMeasure { node: node() }).await;
+    assert_eq!(answer.unwrap(), at_one(&frame()));
 }

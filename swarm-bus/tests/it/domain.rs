@@ -125,6 +125,14 @@ async fn a_domain_that_is_not_there_is_said_to_have_no_streams() {
     let absent = client.in_domain(token("absent"));
     let error = absent.stream_info(&FROM).await.unwrap_err();
     assert!(matches!(error, StreamError::NoJetStream), "{error:?}");
+    // Nor is a stream of the same name here deleted in its place.
+    client.ensure_stream(&readings()).await.unwrap();
+    let error = absent.delete_stream(&FROM).await.unwrap_err();
+    assert!(matches!(error, StreamError::NoJetStream), "{error:?}");
+    let site = client.in_domain(token("site"));
+    site.delete_stream(&FROM).await.unwrap();
+    let error = client.stream_info(&FROM).await.unwrap_err();
+    assert!(matches!(error, StreamError::NoStream), "{error:?}");
 }
 
 #[tokio::test]

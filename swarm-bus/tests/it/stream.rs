@@ -343,6 +343,12 @@ async fn a_stream_is_looked_into_by_number_and_emptied_by_subject() {
     let info = hub.stream_info(&EVENTS_STREAM).await.unwrap();
     assert_eq!(info.subjects, ["swarm.events.node.*"]);
     assert_eq!((info.messages, info.last_sequence), (4, 4));
+    assert_eq!((info.num_subjects, info.max_message_size), (2, None));
+    let state = hub.stream_info(&token("KV_swarm-state")).await.unwrap();
+    assert_eq!(
+        (state.num_subjects, state.max_message_size),
+        (0, Some(64 << 10))
+    );
     assert_eq!(info.max_age, Some(Duration::from_secs(7 * 24 * 3600)));
     assert_eq!((info.max_bytes, info.max_messages), (Some(256 << 20), None));
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use crate::program::{Ended, file};
 
 /// How long any single step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long what has several steps may take.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Two namespaces joined by a cable; they and the interfaces in them end with this value.
 pub(crate) struct Lab {
@@ -82,17 +85,7 @@ impl Lab {
 
     /// Runs something on a thread of its own in a side's network.
     pub(crate) fn inside<T: Send>(&self, side: Side, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/var/run/netns/{}", self.namespace(side));
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let namespace = std::fs::File::open(path).unwrap();
-                let kind = rustix::thread::LinkNameSpaceType::Network;
-                let namespace = std::os::fd::AsFd::as_fd(&namespace);
-                rustix::thread::move_into_link_name_space(namespace, Some(kind)).unwrap();
-                work()
-            });
-            thread.join().unwrap()
-        })
+        in_namespace(&self.namespace(side), work)
     }
 
     /// Makes the program callable by another name.
@@ -200,21 +193,42 @@ pub(crate) fn run(command: &mut Command) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    ended(child, command)
+}
+
+/// Waits for the end of what was started, and of its output.
+pub(crate) fn ended(child: Child, what: impl std::fmt::Debug) -> Ended {
     let (send, receive) = std::sync::mpsc::channel::<std::io::Result<Output>>();
     std::thread::spawn(move || send.send(child.wait_with_output()));
     let output = receive.recv_timeout(2 * PATIENCE);
     Ended::of(
         output
-            .unwrap_or_else(|_| panic!("{command:?} does not end"))
+            .unwrap_or_else(|_| panic!("{what:?} does not end"))
             .unwrap(),
     )
 }
 
+/// Runs something on a thread of its own in a network namespace.
+pub(crate) fn in_namespace<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+    let path = format!("/var/run/netns/{namespace}");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let namespace = std::fs::File::open(path).unwrap();
+            let kind = rustix::thread::LinkNameSpaceType::Network;
+            let namespace = std::os::fd::AsFd::as_fd(&namespace);
+            rustix::thread::move_into_link_name_space(namespace, Some(kind)).unwrap();
+            work()
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// Waits for what comes by itself, also after several runs of the program.
 #[track_caller]
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        assert!(start.elapsed() < LONG, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

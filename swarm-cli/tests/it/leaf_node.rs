@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 use swarm::{Layout, Member};
 use swarm_pki::tls::Expected;
 
-use crate::bus::{admit, lines_of};
 use crate::lab::{Lab, SIDES, Side, run};
-use crate::program::{Ended, Swarm, file};
+use crate::program::{Ended, Swarm, admit, file, lines_of, words};
 
 /// How long anything may take: a homeserver has to come up, and servers notice a dead link after some seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -301,7 +300,7 @@ fn a_node_with_a_bus_of_its_own_lives_from_the_invite_to_the_revocation() {
             "{key}: {value}"
         );
     }
-    let put = ["bus", "kv", "put", "swarm-state", "edge1.mode", "\"night\""];
+    let put = words("bus kv put swarm-state edge1.mode \"night\"");
     site.run(EDGE, &put).success();
     assert_eq!(site.state(HUB, "edge1.mode"), "night");
 

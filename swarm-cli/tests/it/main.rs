@@ -5,12 +5,10 @@
 mod authority;
 mod bad_input;
 mod bootstrap;
-mod buckets;
 mod bus;
 mod certificates;
 mod lab;
 mod leaf;
-mod leaf_link;
 mod leaf_node;
 mod offline;
 mod program;

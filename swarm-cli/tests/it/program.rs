@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use swarm_pki::store::{Grant, Store};
 use swarm_pki::{CertificateRequest, KeyAlgorithm, NodeId, PrivateKey, Timestamp};
 use tempfile::TempDir;
@@ -161,4 +162,33 @@ pub(crate) fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
     path
+}
+
+/// A node that joins by what is carried.
+pub(crate) fn admit(hub: &Swarm, edge: &Swarm, id: &str) {
+    let request = edge.run(&["request", id]).success();
+    let request = file(&edge.path(""), "request", &request);
+    let grant = hub.run(&["grant", id, request.to_str().unwrap(), "--role", "edge"]);
+    let grant = file(&edge.path(""), "grant", &grant.success());
+    let shown = json_of(hub.run(&["--json", "ca", "show"]));
+    let root = shown["root"]["fingerprint"].as_str().unwrap();
+    edge.run(&["accept", "--root", root, grant.to_str().unwrap()])
+        .success();
+}
+
+#[track_caller]
+pub(crate) fn json_of(ended: Ended) -> Value {
+    serde_json::from_str(&ended.success()).unwrap()
+}
+
+#[track_caller]
+pub(crate) fn lines_of(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The words of a command line in which no word has a space.
+pub(crate) fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
 }

@@ -70,6 +70,7 @@ const ATTEMPTS: u32 = 5;
 /// where 2.9 itself loses account (of what a purge or a limit that came later took out, mostly), so
 /// that a number drawn for each run would fail now and then for nothing that changed here. To look
 /// for such corners: `SWARM_TEST_AGREEMENT_SEED=<number>`.
+#[allow(clippy::disallowed_methods, reason = "tests read their environment")]
 fn seed() -> RngSeed {
     let given = std::env::var("SWARM_TEST_AGREEMENT_SEED").ok();
     let given = given.map(|text| text.parse().expect("a number"));

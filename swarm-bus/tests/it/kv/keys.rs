@@ -85,11 +85,20 @@ async fn a_key_is_written_read_compared_deleted_and_its_history_kept() {
         (5, Some(&15)),
     ];
     assert_eq!(history, expected);
+    let mut kept = Vec::new();
+    // 6 is the other key's, and there is no 0 and no 7.
+    for revision in 0..=7 {
+        let entry = bucket.revision(&attic, revision).await.unwrap();
+        kept.extend(entry.map(|entry| (entry.revision, entry.content.into_value())));
+    }
+    let owned = |(revision, value): &(u64, Option<&u64>)| (*revision, value.copied());
+    assert_eq!(kept, history.iter().map(owned).collect::<Vec<_>>());
 
     bucket.purge(&attic, None).await.unwrap();
     let history = bucket.history(&attic).await.unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].as_ref().unwrap().content, Content::Purged);
+    assert!(bucket.revision(&attic, 5).await.unwrap().is_none());
     assert_eq!(bucket.get(&cellar).await.unwrap().unwrap().value, 20);
     assert_eq!(bucket.create(&attic, &1).await.unwrap(), 8);
     assert_eq!(bucket.last_revision().await.unwrap(), 8);

@@ -92,7 +92,7 @@ impl Advise for StreamError {
 }
 
 /// What a bucket is asked for that is not the stream's own.
-fn bucket(error: &StreamError, command: &str) -> Option<String> {
+pub(super) fn bucket(error: &StreamError, command: &str) -> Option<String> {
     match error {
         StreamError::NoStream => Some(format!(
             "there is no such bucket; which there are: swarm bus {command} ls"
@@ -162,6 +162,17 @@ impl Advise for ObjectError {
             Self::Stream(error) => bucket(error, "object"),
             Self::Publish(error) => stored(error),
             Self::NotFound { .. } => Some("which there are: swarm bus object ls BUCKET".to_owned()),
+            Self::Link { .. } => Some("what it points to is read by: swarm bus object get".to_owned()),
+            Self::Description { .. } => Some(
+                "somebody wrote it in another form; to take it away: swarm bus object del".to_owned(),
+            ),
+            Self::Unclear { .. } => Some(
+                "nothing is removed, since it is not known what it stands for; which it is: swarm bus object ls BUCKET"
+                    .to_owned(),
+            ),
+            Self::LeftOver { .. } => Some(
+                "what is left is removed by: swarm bus object sweep BUCKET".to_owned(),
+            ),
             Self::SourceChanged | Self::NotResumable { .. } => {
                 Some("begin anew: the same command without --resume".to_owned())
             }

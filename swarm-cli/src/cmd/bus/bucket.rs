@@ -1,15 +1,14 @@
 //! What buckets of both kinds have in common: each is a stream.
 
-use std::str::FromStr;
-
 use serde::Serialize;
 use serde_json::json;
 use swarm_bus::Token;
 use swarm_bus::client::{Client, PublishError, RequestError};
 use swarm_bus::stream::{StreamError, StreamInfo};
 
-use super::advice::Advise as _;
-use crate::report::{Failure, Output, table};
+use super::advice::{self, Advise as _};
+use super::size::size;
+use crate::report::{Failure, Output, chain, table};
 
 /// State or objects.
 pub(super) struct Kind {
@@ -17,61 +16,66 @@ pub(super) struct Kind {
     pub(super) prefix: &'static str,
     /// The command for them.
     pub(super) command: &'static str,
+    /// Whether it is keys that are kept, each a subject of the stream.
+    pub(super) has_keys: bool,
 }
 
-/// A number of bytes, such as `512KiB`, `16MiB` or `1000`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(u64);
-
-impl Size {
-    pub(super) fn bytes(self) -> u64 {
-        self.0
+impl Kind {
+    /// Why a bucket cannot be looked into.
+    pub(super) fn unreadable(&self, bucket: &Token, error: StreamError) -> Failure {
+        match advice::bucket(&error, self.command) {
+            Some(hint) if !matches!(error, StreamError::NoStream) => {
+                Failure::failed(chain(&error)).hint(hint)
+            }
+            _ => self.failure(bucket, error),
+        }
     }
-}
 
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let split = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let shift = match unit {
-            "" | "B" => 0,
-            "KiB" => 10,
-            "MiB" => 20,
-            "GiB" => 30,
-            "TiB" => 40,
-            _ => return Err("a size is a number with B, KiB, MiB, GiB or TiB".to_owned()),
-        };
-        let bytes = number.parse::<u64>().ok().filter(|number| *number > 0);
-        bytes
-            .and_then(|number| number.checked_mul(1 << shift))
-            .filter(|bytes| i64::try_from(*bytes).is_ok())
-            .map(Self)
-            .ok_or_else(|| "a size is a number from 1 on with B, KiB, MiB, GiB or TiB".to_owned())
-    }
-}
-
-/// Bytes in the unit that a person reads.
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let unit = (bytes.max(1).ilog2() / 10).min(4);
-    match unit {
-        0 => format!("{bytes} B"),
-        unit => {
-            let whole = bytes as f64 / (1_u64 << (10 * unit)) as f64;
-            format!("{whole:.1} {}", units[unit as usize])
+    fn failure(&self, bucket: &Token, error: StreamError) -> Failure {
+        match error {
+            StreamError::NoStream => Failure::failed(format!("there is no bucket {bucket}"))
+                .hint(format!("which there are: swarm bus {} ls", self.command)),
+            error => error.into_failure(),
         }
     }
 }
 
+/// A bucket in a list.
 #[derive(Serialize)]
 struct Shown<'a> {
     bucket: &'a str,
     #[serde(flatten)]
     stream: &'a StreamInfo,
+}
+
+/// What a bucket is, and what it holds.
+#[derive(Serialize)]
+struct Described<'a> {
+    bucket: &'a Token,
+    stream: &'a str,
+    /// RFC 3339 in UTC.
+    created: &'a str,
+    storage: &'a str,
+    replicas: u64,
+    bytes: u64,
+    max_bytes: Option<u64>,
+    max_age_seconds: Option<u64>,
+    #[serde(flatten)]
+    state: Option<State>,
+}
+
+/// What only a bucket of state has.
+#[derive(Serialize)]
+struct State {
+    /// Deleted ones are among them as long as that they were is kept.
+    keys: u64,
+    /// All revisions of all keys that are kept, deletions among them.
+    values: u64,
+    /// How many revisions of a key it keeps.
+    history: Option<u64>,
+    max_value_bytes: Option<u64>,
+    /// The last one of all keys.
+    revision: u64,
 }
 
 /// Lists the buckets of a kind: all of them where one may ask for all, else the mesh's own.
@@ -125,6 +129,71 @@ impl Shown<'_> {
     }
 }
 
+/// Shows what a bucket is, and what it holds.
+pub(super) async fn info(
+    client: &Client,
+    kind: &Kind,
+    bucket: &Token,
+    output: Output,
+) -> Result<(), Failure> {
+    let info = client.stream_info(&stream(kind, bucket)?).await;
+    let info = info.map_err(|error| kind.unreadable(bucket, error))?;
+    let described = Described {
+        bucket,
+        stream: &info.name,
+        created: &info.created,
+        storage: &info.storage,
+        replicas: info.replicas,
+        bytes: info.bytes,
+        max_bytes: info.max_bytes,
+        max_age_seconds: info.max_age.map(|age| age.as_secs()),
+        state: kind.has_keys.then_some(State {
+            keys: info.num_subjects,
+            values: info.messages,
+            history: info.max_messages_per_subject,
+            max_value_bytes: info.max_message_size,
+            revision: info.last_sequence,
+        }),
+    };
+    output.show(&described, || described.text(&info))
+}
+
+impl Described<'_> {
+    fn text(&self, info: &StreamInfo) -> String {
+        let limit = |limit: Option<String>| {
+            limit.map_or("no limit".to_owned(), |limit| format!("at most {limit}"))
+        };
+        let age = info
+            .max_age
+            .map(|age| humantime::format_duration(age).to_string());
+        let mut lines = vec![
+            format!("bucket      {}", self.bucket),
+            format!("stream      {}", self.stream),
+            format!("made        {}", self.created),
+            format!(
+                "kept        in {}, on {} server(s)",
+                self.storage, self.replicas
+            ),
+            format!("age         {}", limit(age)),
+            format!(
+                "size        {}, {}",
+                size(self.bytes),
+                limit(self.max_bytes.map(size))
+            ),
+        ];
+        if let Some(state) = &self.state {
+            let history = state.history.map(|history| format!("{history} of a key"));
+            lines.extend([
+                format!("keys        {}", state.keys),
+                format!("values      {}, {}", state.values, limit(history)),
+                format!("value size  {}", limit(state.max_value_bytes.map(size))),
+                format!("revision    {}", state.revision),
+            ]);
+        }
+        lines.join("\n")
+    }
+}
+
 /// Deletes a bucket, if that is meant.
 pub(super) async fn remove(
     client: &Client,
@@ -134,12 +203,8 @@ pub(super) async fn remove(
     output: Output,
 ) -> Result<(), Failure> {
     let stream = stream(kind, bucket)?;
-    let said = |error: StreamError| match error {
-        StreamError::NoStream => Failure::failed(format!("there is no bucket {bucket}"))
-            .hint(format!("which there are: swarm bus {} ls", kind.command)),
-        error => error.into_failure(),
-    };
-    let held = client.stream_info(&stream).await.map_err(said)?;
+    let failure = |error| kind.failure(bucket, error);
+    let held = client.stream_info(&stream).await.map_err(failure)?;
     if !yes {
         return Err(Failure::input(format!(
             "{bucket} holds {} messages of {}, and what is deleted is gone for good",
@@ -151,7 +216,7 @@ pub(super) async fn remove(
             kind.command
         )));
     }
-    client.delete_stream(&stream).await.map_err(said)?;
+    client.delete_stream(&stream).await.map_err(failure)?;
     output.show(
         &json!({ "bucket": bucket, "messages": held.messages }),
         || format!("{bucket} is gone, with {} messages", held.messages),
@@ -161,42 +226,4 @@ pub(super) async fn remove(
 fn stream(kind: &Kind, bucket: &Token) -> Result<Token, Failure> {
     Token::parse(&format!("{}{bucket}", kind.prefix))
         .map_err(|_| Failure::input(format!("{bucket} is too long for a bucket")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_and_said() {
-        for (text, bytes) in [
-            ("1000", 1000),
-            ("16MiB", 16 << 20),
-            ("1B", 1),
-            ("2TiB", 2 << 40),
-        ] {
-            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
-        }
-        for bad in [
-            "",
-            "0",
-            "MiB",
-            "1 MiB",
-            "1MB",
-            "-1",
-            "1.5GiB",
-            "99999999TiB",
-        ] {
-            assert!(bad.parse::<Size>().is_err(), "{bad}");
-        }
-        for (bytes, said) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (512 << 20, "512.0 MiB"),
-        ] {
-            assert_eq!(size(bytes), said);
-        }
-        assert_eq!(size(u64::MAX), "16777216.0 TiB");
-    }
 }

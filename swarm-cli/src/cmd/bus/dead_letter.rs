@@ -14,9 +14,9 @@ use swarm_bus::dead_letter::{
 use swarm_bus::stream::StreamError;
 
 use super::advice::Advise as _;
-use super::bucket::size;
 use super::kv;
-use crate::report::{Failure, Output, chain, print_line};
+use super::size::size;
+use crate::report::{Failure, Output, chain, one_line, print_line};
 
 /// How long a replay may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -183,10 +183,7 @@ impl Shown {
                 Cause::Terminated { reason: None } => "given up by its consumer".to_owned(),
                 Cause::Terminated {
                     reason: Some(reason),
-                } => {
-                    let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
-                    format!("given up by its consumer: {reason}")
-                }
+                } => format!("given up by its consumer: {}", one_line(reason)),
                 other => format!("{other:?}"),
             },
             original,

@@ -10,19 +10,20 @@ mod permissions;
 mod publish;
 mod request;
 mod service;
+mod size;
 mod stream;
 mod subscribe;
 mod topics;
 mod typed;
+mod until;
 
 use std::time::Duration;
 
 use clap::Subcommand;
 use swarm::{Layout, Member};
-use swarm_bus::Subject;
 use swarm_bus::client::Client;
+use swarm_bus::{Pattern, Subject};
 use swarm_pki::NodeId;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Global;
 use crate::report::{Failure, Output, chain};
@@ -112,26 +113,18 @@ impl Command {
     }
 }
 
-/// Waits for a time that a person gave; for ever without one.
-async fn after(time: Option<Duration>) {
-    match time.and_then(|time| tokio::time::Instant::now().checked_add(time)) {
-        Some(end) => tokio::time::sleep_until(end).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for Ctrl-C, from the moment of the call on: what was begun before the waiting must not be killed by
-/// one that comes early.
-fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
-    let mut signal = signal(SignalKind::interrupt())
-        .map_err(|error| Failure::environment(format!("cannot watch for Ctrl-C: {error}")))?;
-    Ok(async move {
-        signal.recv().await;
+fn parse_subject(text: &str) -> Result<Subject, Failure> {
+    Subject::parse(text).map_err(|error| {
+        Failure::input(format!("{text}: {}", chain(&error)))
+            .hint("which subjects there are: swarm bus topics")
     })
 }
 
-fn parse_subject(text: &str) -> Result<Subject, Failure> {
-    Subject::parse(text).map_err(|error| Failure::input(format!("{text}: {}", chain(&error))))
+fn parse_pattern(text: &str) -> Result<Pattern, Failure> {
+    Pattern::parse(text).map_err(|error| {
+        Failure::input(format!("{text}: {}", chain(&error)))
+            .hint("dots stand between tokens; * stands for one token, > at the end for the rest")
+    })
 }
 
 /// The node's id as a token of a subject.

@@ -6,6 +6,7 @@ use swarm_bus::permissions::{AllowResponses, Direction, Grant, Policy, Role};
 use swarm_bus::{Pattern, Token};
 use swarm_pki::NodeId;
 
+use super::parse_pattern;
 use crate::args::Global;
 use crate::report::{Failure, Output, chain, table};
 
@@ -18,11 +19,17 @@ pub(super) struct Permissions {
     /// Another node than this machine's, with the roles of its certificate or with --role
     id: Option<NodeId>,
     /// A role to judge by in place of the certificate's; several add up
-    #[arg(long = "role", value_name = "ROLE", requires = "id")]
+    #[arg(long = "role", value_name = "ROLE", requires = "id", value_parser = parse_role)]
     roles: Vec<Role>,
     /// Say of one subject, or of all that * and > stand for, whether the node may use it and why
     #[arg(long, value_name = "SUBJECT")]
     explain: Option<String>,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let roles = || Role::ALL.map(Role::as_str).join(", ");
+    text.parse()
+        .map_err(|error| format!("{error}: there are {}", roles()))
 }
 
 /// Of whom it is.
@@ -62,14 +69,7 @@ impl Permissions {
         node: Option<&NodeId>,
         output: Output,
     ) -> Result<(), Failure> {
-        let asked = self
-            .explain
-            .as_deref()
-            .map(|text| {
-                Pattern::parse(text)
-                    .map_err(|error| Failure::input(format!("{text}: {}", chain(&error))))
-            })
-            .transpose()?;
+        let asked = self.explain.as_deref().map(parse_pattern).transpose()?;
         let subject = self.subject(global, node)?;
         match asked {
             Some(asked) => explain(&subject, &asked, output),

@@ -3,14 +3,17 @@
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use swarm::Layout;
-use swarm_bus::client::{Client, PublishError, Stored};
+use swarm::http::HttpError;
+use swarm_bus::client::{Client, PublishError};
 use swarm_bus::dead_letter::DeadLetterTopic;
 use swarm_bus::topics::{Commands, NodeEndpoints, NodeEvent, NodeEvents, Telemetry, TrustBundle};
-use swarm_bus::{Subject, Topic};
+use swarm_bus::{Headers, Subject, Topic};
 use swarm_pki::NodeId;
 
 use super::advice::Advise as _;
+use super::typed;
 use crate::args::Global;
+use crate::input;
 use crate::report::{Failure, Output, chain};
 
 /// Publish a message of one of the mesh's topics, and wait until the server has it
@@ -26,7 +29,7 @@ use crate::report::{Failure, Output, chain};
 pub(super) struct Pub {
     /// The subject: swarm.events.node.ID, swarm.telemetry.ID.KIND or, on a hub, swarm.endpoints.ID
     subject: String,
-    /// The payload, JSON of the topic's type: swarm bus topics --schema TOPIC
+    /// The payload, JSON of the topic's type: swarm bus topics --schema TOPIC; - reads standard input
     payload: String,
     /// Wait until a stream keeps it, not only until the server has it
     #[arg(long, conflicts_with = "spool")]
@@ -60,12 +63,25 @@ impl Pub {
             return Err(Failure::input(format!(
                 "{} is not this node: it spools events of its own only",
                 topic.node
-            )));
+            ))
+            .hint("run it on that node; or, when the directory has several, name it: --node ID"));
         }
-        let event: NodeEvent = read(&self.payload, "NodeEvents")?;
+        let event: NodeEvent = typed::given(&input::given(Some(self.payload))?, "NodeEvents")?;
+        topic.verify(&event, &Headers::new()).map_err(|error| {
+            Failure::input(chain(&error)).hint(format!(
+                "an alert is of the node that tells it: leave its label `node` out, or say {}",
+                topic.node
+            ))
+        })?;
         let socket = layout.control_socket();
-        let spooled =
-            crate::cmd::runtime()?.block_on(swarm::control::spool_event(&socket, &event))?;
+        let spooled = crate::cmd::runtime()?.block_on(swarm::control::spool_event(&socket, &event));
+        let spooled = spooled.map_err(|error| match error {
+            HttpError::Status { body, .. } => {
+                Failure::failed(format!("the node does not take it: {body}"))
+                    .hint("has its disk room? how its spool is: swarm status")
+            }
+            error => error.into(),
+        })?;
         output.show(&spooled, || {
             format!(
                 "on disk as {}; {} wait for the bus",
@@ -77,51 +93,67 @@ impl Pub {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let subject = super::parse_subject(&self.subject)?;
         if let Ok(topic) = NodeEvents::parse(&subject) {
-            let event = read(&self.payload, "NodeEvents")?;
-            return match self.stored {
-                true => kept(
-                    client.publish_stored(&topic, &event).await,
-                    &subject,
-                    output,
-                ),
-                false => said(
-                    client.publish_flushed(&topic, &event).await,
-                    &subject,
-                    output,
-                ),
-            };
+            return self.publish(client, &topic, "NodeEvents", output).await;
         }
         if let Ok(topic) = NodeEndpoints::parse(&subject) {
-            let endpoints = read(&self.payload, "NodeEndpoints")?;
-            return match self.stored {
-                true => kept(
-                    client.publish_stored(&topic, &endpoints).await,
-                    &subject,
-                    output,
-                ),
-                false => said(
-                    client.publish_flushed(&topic, &endpoints).await,
-                    &subject,
-                    output,
-                ),
-            };
+            return self.publish(client, &topic, "NodeEndpoints", output).await;
         }
         if let Ok(topic) = Telemetry::parse(&subject) {
             if self.stored {
                 return Err(Failure::input(format!("no stream keeps {subject}"))
                     .hint("without --stored whoever is subscribed gets it"));
             }
-            let samples = read(&self.payload, "Telemetry")?;
-            return said(
-                client.publish_flushed(&topic, &samples).await,
-                &subject,
-                output,
-            );
+            return self.flush(client, &topic, "Telemetry", output).await;
         }
         Err(Failure::input(format!(
             "{subject} is no topic that one publishes to by hand"
         ))
         .hint(elsewhere(&subject)))
+    }
+
+    /// Publishes to a topic that a stream keeps.
+    async fn publish<T: Topic>(
+        self,
+        client: &Client,
+        topic: &T,
+        name: &str,
+        output: Output,
+    ) -> Result<(), Failure>
+    where
+        T::Payload: DeserializeOwned,
+    {
+        if !self.stored {
+            return self.flush(client, topic, name, output).await;
+        }
+        let payload = typed::given(&input::given(Some(self.payload))?, name)?;
+        let stored = client.publish_stored(topic, &payload).await;
+        let kept = stored.map_err(PublishError::into_failure)?;
+        let value = json!({
+            "subject": topic.subject().as_str(), "stream": kept.stream, "sequence": kept.sequence,
+        });
+        output.show(&value, || {
+            format!("kept by {} as {}", kept.stream, kept.sequence)
+        })
+    }
+
+    /// Publishes to any topic, and waits until the server has it.
+    async fn flush<T: Topic>(
+        self,
+        client: &Client,
+        topic: &T,
+        name: &str,
+        output: Output,
+    ) -> Result<(), Failure>
+    where
+        T::Payload: DeserializeOwned,
+    {
+        let payload = typed::given(&input::given(Some(self.payload))?, name)?;
+        let flushed = client.publish_flushed(topic, &payload).await;
+        flushed.map_err(PublishError::into_failure)?;
+        let subject = topic.subject();
+        output.show(&json!({ "subject": subject.as_str() }), || {
+            format!("the server has it: {subject}")
+        })
     }
 }
 
@@ -157,43 +189,6 @@ fn elsewhere(subject: &Subject) -> String {
     "there are swarm.events.node.ID, swarm.telemetry.ID.KIND and swarm.endpoints.ID; all topics: \
      swarm bus topics"
         .to_owned()
-}
-
-fn kept(
-    result: Result<Stored, PublishError>,
-    subject: &Subject,
-    output: Output,
-) -> Result<(), Failure> {
-    let kept = result.map_err(PublishError::into_failure)?;
-    let value = json!({
-        "subject": subject.as_str(), "stream": kept.stream, "sequence": kept.sequence,
-    });
-    output.show(&value, || {
-        format!("kept by {} as {}", kept.stream, kept.sequence)
-    })
-}
-
-fn said<T>(
-    result: Result<T, PublishError>,
-    subject: &Subject,
-    output: Output,
-) -> Result<(), Failure> {
-    result.map_err(PublishError::into_failure)?;
-    output.show(&json!({ "subject": subject.as_str() }), || {
-        format!("the server has it: {subject}")
-    })
-}
-
-fn read<T: DeserializeOwned>(payload: &str, topic: &str) -> Result<T, Failure> {
-    serde_json::from_str(payload).map_err(|error| {
-        Failure::input(format!(
-            "the payload is not of the topic's type: {}",
-            chain(&error)
-        ))
-        .hint(format!(
-            "what it may be is said by: swarm bus topics --schema {topic}"
-        ))
-    })
 }
 
 #[cfg(test)]

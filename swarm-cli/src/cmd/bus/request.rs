@@ -4,13 +4,15 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use swarm_bus::client::{Client, ManyBounds, ManyEnd, PublishError, RequestError};
 use swarm_bus::topics::{Commands, Ping, PingCommand};
 use swarm_bus::{Call, Topic};
 
 use super::advice::Advise as _;
+use super::typed;
+use super::until::{Over, over};
+use crate::input;
 use crate::report::{Failure, Output, chain};
 
 /// Ask another node, and wait for its answer
@@ -22,7 +24,7 @@ use crate::report::{Failure, Output, chain};
 pub(super) struct Request {
     /// The subject: swarm.commands.ID.VERB
     subject: String,
-    /// What to ask, JSON; for ping it is made up
+    /// What to ask, JSON; - reads standard input; for ping it is made up
     payload: Option<String>,
     /// How long to wait for the answer, or for all of them
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "DURATION")]
@@ -60,9 +62,11 @@ impl FromStr for Wanted {
 impl Request {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let subject = super::parse_subject(&self.subject)?;
+        let payload =
+            |given: Option<String>| given.map(|text| input::given(Some(text))).transpose();
         if let Ok(topic) = PingCommand::parse(&subject) {
-            let ping = match &self.payload {
-                Some(payload) => read(payload)?,
+            let ping = match payload(self.payload.clone())? {
+                Some(payload) => typed::given(&payload, "PingCommand")?,
                 None => Ping {
                     sent: SystemTime::now().into(),
                 },
@@ -73,7 +77,8 @@ impl Request {
             Failure::input(chain(&error))
                 .hint("commands are swarm.commands.ID.VERB, such as swarm.commands.edge1.status")
         })?;
-        let command = read(self.payload.as_deref().unwrap_or("null"))?;
+        let payload = payload(self.payload.clone())?.unwrap_or_else(|| b"null".to_vec());
+        let command = typed::given(&payload, "Commands")?;
         self.ask(client, &topic, &command, output).await
     }
 
@@ -143,6 +148,8 @@ where
 {
     let start = Instant::now();
     let subject = topic.subject();
+    let over = over(None)?;
+    tokio::pin!(over);
     let mut replies = client
         .request_many(topic, payload, bounds)
         .map_err(PublishError::into_failure)?;
@@ -150,7 +157,10 @@ where
     loop {
         let reply = tokio::select! {
             reply = replies.next() => reply,
-            _ = tokio::signal::ctrl_c() => break,
+            over = &mut over => return match over {
+                Over::Unread => Ok(()),
+                _ => Err(Failure::failed(format!("interrupted; {} answers came", good + bad))),
+            },
         };
         let took = start.elapsed().as_secs_f64() * 1e3;
         match reply {
@@ -195,11 +205,6 @@ where
         (_, _) if good == 0 => Err(Failure::failed(format!("all {bad} answers are errors"))),
         _ => Ok(()),
     }
-}
-
-fn read<T: DeserializeOwned>(payload: &str) -> Result<T, Failure> {
-    serde_json::from_str(payload)
-        .map_err(|error| Failure::input(format!("the payload is not of the topic's type: {error}")))
 }
 
 #[cfg(test)]

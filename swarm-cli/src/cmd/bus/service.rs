@@ -8,7 +8,7 @@ use swarm_bus::client::{Client, ManyBounds, PublishError, RequestError};
 use swarm_bus::service::{ServiceAnswer, ServiceInfo, ServiceName, ServiceQuery, ServiceStats};
 
 use super::advice::Advise as _;
-use crate::report::{Failure, Output, chain, table};
+use crate::report::{Failure, Output, chain, one_line, table, warn};
 
 /// Services on the bus: each node is an instance of swarm-node; on a hub or for an operator
 #[derive(Debug, clap::Args)]
@@ -79,7 +79,7 @@ impl Asked {
                     error @ (RequestError::Decode(_)
                     | RequestError::Fault(_)
                     | RequestError::Missed { .. }),
-                ) => eprintln!("swarm: an answer is left out: {}", chain(&error)),
+                ) => warn(&format!("an answer is left out: {}", chain(&error))),
                 Err(error) => return Err(error.into_failure()),
             }
         }
@@ -96,12 +96,12 @@ fn list(found: &[ServiceInfo]) -> String {
     let mut rows: Vec<_> = found
         .iter()
         .map(|info| {
-            let subjects: Vec<_> = info.endpoints.iter().map(|e| plain(&e.subject)).collect();
+            let subjects: Vec<_> = info.endpoints.iter().map(|e| e.subject.as_str()).collect();
             vec![
                 info.name.to_string(),
                 info.metadata
                     .get("node")
-                    .map_or("-".to_owned(), |node| plain(node)),
+                    .map_or("-".to_owned(), String::clone),
                 info.version.to_string(),
                 info.id.to_string(),
                 subjects.join(" "),
@@ -116,17 +116,16 @@ fn describe(info: &ServiceInfo) -> String {
     let mut lines = vec![
         format!("service      {} {}", info.name, info.version),
         format!("id           {}", info.id),
-        format!("description  {}", plain(&info.description)),
+        format!("description  {}", one_line(&info.description)),
     ];
     let metadata = info.metadata.iter();
-    lines.extend(metadata.map(|(key, value)| format!("{:<12} {}", plain(key), plain(value))));
+    lines.extend(metadata.map(|(key, value)| one_line(&format!("{key:<12} {value}"))));
     for endpoint in &info.endpoints {
-        lines.push(format!(
+        let text = format!(
             "endpoint     {}: {} in group {}",
-            plain(&endpoint.name),
-            plain(&endpoint.subject),
-            plain(&endpoint.queue_group)
-        ));
+            endpoint.name, endpoint.subject, endpoint.queue_group
+        );
+        lines.push(one_line(&text));
     }
     lines.join("\n")
 }
@@ -138,14 +137,14 @@ fn stats(found: &[ServiceStats]) -> String {
             stats.endpoints.iter().map(move |endpoint| {
                 vec![
                     stats.name.to_string(),
-                    plain(&endpoint.subject),
+                    endpoint.subject.clone(),
                     endpoint.num_requests.to_string(),
                     endpoint.num_errors.to_string(),
                     format!(
                         "{:.2}",
                         endpoint.average_processing_time.as_secs_f64() * 1e3
                     ),
-                    plain(&endpoint.last_error),
+                    endpoint.last_error.clone(),
                 ]
             })
         })
@@ -172,9 +171,4 @@ fn blocks<T>(found: &[T], block: fn(&T) -> String) -> String {
         [] => NONE.to_owned(),
         found => found.iter().map(block).collect::<Vec<_>>().join("\n\n"),
     }
-}
-
-/// What a service says of itself, for a terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }

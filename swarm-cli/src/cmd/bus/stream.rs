@@ -8,7 +8,7 @@ use swarm_bus::stream::{StoredMessage, StreamError, StreamInfo};
 use swarm_bus::{Pattern, Token};
 
 use super::advice::Advise as _;
-use super::typed;
+use super::{parse_pattern, typed};
 use crate::report::{Failure, Output, chain, print_line, table};
 
 /// Look into the streams that keep messages, and empty them; on a hub
@@ -21,7 +21,7 @@ pub(super) struct Stream {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the streams and what they hold
-    #[command(after_help = "Example:\n  swarm bus stream list")]
+    #[command(visible_alias = "ls", after_help = "Example:\n  swarm bus stream list")]
     List,
     /// Show a stream's limits and what it holds
     #[command(after_help = "Example:\n  swarm bus stream info SWARM_EVENTS")]
@@ -97,7 +97,7 @@ impl Stream {
                     &token(&stream)?,
                     from,
                     count,
-                    &pattern(&subject)?,
+                    &parse_pattern(&subject)?,
                     output,
                 )
                 .await
@@ -108,7 +108,7 @@ impl Stream {
                 keep,
                 yes,
             } => {
-                let subject = subject.as_deref().map(pattern).transpose()?;
+                let subject = subject.as_deref().map(parse_pattern).transpose()?;
                 purge(
                     client,
                     &token(&stream)?,
@@ -288,8 +288,4 @@ fn token(text: &str) -> Result<Token, Failure> {
         Failure::input(format!("{text} is no name of a stream: {}", chain(&error)))
             .hint("which there are: swarm bus stream list")
     })
-}
-
-fn pattern(text: &str) -> Result<Pattern, Failure> {
-    Pattern::parse(text).map_err(|error| Failure::input(format!("{text}: {}", chain(&error))))
 }

@@ -1,7 +1,5 @@
 //! `swarm bus sub`: messages as they come.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use serde_json::Value;
@@ -12,7 +10,8 @@ use swarm_bus::{Filter, Pattern, Topic};
 
 use super::advice::Advise as _;
 use super::typed::{Heard, opaque, plain};
-use crate::report::{Failure, Output, chain};
+use super::until::Bounds;
+use crate::report::{Failure, Output, chain, warn};
 
 /// Show messages of the mesh's topics as they come, with their age
 #[derive(Debug, clap::Args)]
@@ -22,12 +21,8 @@ pub(super) struct Sub {
     /// The subjects: * stands for one token, > for the rest
     #[arg(default_value = "swarm.>")]
     pattern: String,
-    /// End after so many messages
-    #[arg(long, value_name = "N")]
-    count: Option<usize>,
-    /// End after so long; with --count, that many have to have come by then
-    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
-    time: Option<Duration>,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 type Hearing = BoxStream<'static, Result<Heard, String>>;
@@ -39,8 +34,8 @@ impl Sub {
         member: &Member,
         output: Output,
     ) -> Result<(), Failure> {
-        let pattern =
-            Pattern::parse(&self.pattern).map_err(|error| Failure::input(chain(&error)))?;
+        let pattern = super::parse_pattern(&self.pattern)?;
+        let mut until = self.bounds.begin()?;
         let own = super::own(member)?;
         let mut all = SelectAll::<Hearing>::new();
         all.extend(hear(client, &pattern, NodeEvents::any(), &plain).await?);
@@ -56,30 +51,17 @@ impl Sub {
             ))
             .hint("what it may hear is said by: swarm bus permissions"));
         }
-        let time_is_up = super::after(self.time);
-        tokio::pin!(time_is_up);
-        let mut seen = 0;
-        while self.count.is_none_or(|count| seen < count) {
-            tokio::select! {
-                heard = all.next() => match heard {
-                    None => break,
-                    Some(Err(problem)) => eprintln!("swarm: {problem}"),
-                    Some(Ok(heard)) => {
-                        output.item(&heard, || heard.line())?;
-                        seen += 1;
-                    }
-                },
-                () = &mut time_is_up => return match (self.count, self.time) {
-                    (Some(count), Some(time)) => Err(Failure::failed(format!(
-                        "{seen} of {count} messages came within {}",
-                        humantime::format_duration(time)
-                    ))),
-                    _ => Ok(()),
-                },
-                _ = tokio::signal::ctrl_c() => break,
+        while let Some(heard) = until.next(all.next()).await {
+            match heard {
+                None => break,
+                Some(Err(problem)) => warn(&problem),
+                Some(Ok(heard)) => {
+                    output.item(&heard, || heard.line())?;
+                    until.note();
+                }
             }
         }
-        Ok(())
+        until.end("messages")
     }
 }
 

@@ -3,13 +3,27 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use swarm_bus::client::Message;
 use swarm_bus::stream::StoredMessage;
 use swarm_bus::topics::{Commands, NodeEndpoints, NodeEvents, Telemetry, TrustBundle};
 use swarm_bus::{Subject, Topic};
 
-use crate::report::chain;
+use crate::report::{Failure, chain};
+
+/// Reads what was given as the payload of a topic: JSON of its type.
+pub(super) fn given<T: DeserializeOwned>(payload: &[u8], topic: &str) -> Result<T, Failure> {
+    serde_json::from_slice(payload).map_err(|error| {
+        Failure::input(format!(
+            "the payload is not of the topic's type: {}",
+            chain(&error)
+        ))
+        .hint(format!(
+            "what it may be is said by: swarm bus topics --schema {topic}"
+        ))
+    })
+}
 
 /// The payload of a type that has a form in JSON.
 pub(super) fn plain<P: Serialize>(payload: &P) -> Value {

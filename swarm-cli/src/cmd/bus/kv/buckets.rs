@@ -11,13 +11,15 @@ use swarm_bus::topics::state_bucket;
 
 use super::name;
 use crate::cmd::bus::advice::Advise as _;
-use crate::cmd::bus::bucket::{self, Kind, Size};
+use crate::cmd::bus::bucket::{self, Kind};
+use crate::cmd::bus::size::Size;
 use crate::report::{Failure, Output};
 
 /// The stream of a bucket begins so.
 pub(super) const KIND: Kind = Kind {
     prefix: "KV_",
     command: "kv",
+    has_keys: true,
 };
 
 /// What a bucket shall be.
@@ -95,6 +97,10 @@ pub(in crate::cmd::bus) fn made(
 
 pub(super) async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     bucket::list(client, &KIND, state_bucket().bucket(), output).await
+}
+
+pub(super) async fn info(client: &Client, name: &Token, output: Output) -> Result<(), Failure> {
+    bucket::info(client, &KIND, name, output).await
 }
 
 pub(super) async fn remove(

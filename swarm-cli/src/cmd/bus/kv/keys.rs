@@ -1,8 +1,6 @@
 //! What is done with the keys of one bucket.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::time::Duration;
 
 use serde_json::json;
 use swarm_bus::Pattern;
@@ -11,10 +9,10 @@ use swarm_bus::kv::{Bucket, Content, KvError, Update};
 use super::key::Key;
 use super::show::Shown;
 use crate::cmd::bus::advice::Advise as _;
-use crate::report::{Failure, Output, chain, print_line, table};
-
-/// The most that a value read from standard input may have: what any server takes in one message.
-const LONGEST: u64 = 64 << 20;
+use crate::cmd::bus::parse_pattern;
+use crate::cmd::bus::until::Bounds;
+use crate::input;
+use crate::report::{Failure, Output, print_bytes, print_line, table};
 
 /// What a value is written to.
 #[derive(Debug, clap::Args)]
@@ -24,6 +22,7 @@ pub(super) struct Write {
     /// The key
     key: String,
     /// The value: JSON in swarm-state, else any text; - or nothing reads standard input
+    #[arg(allow_negative_numbers = true)]
     value: Option<String>,
 }
 
@@ -54,6 +53,7 @@ pub(super) enum Work {
     },
     Get {
         key: String,
+        revision: Option<u64>,
         raw: bool,
     },
     Write {
@@ -71,8 +71,7 @@ pub(super) enum Work {
     },
     Watch {
         keys: String,
-        count: Option<usize>,
-        time: Option<Duration>,
+        bounds: Bounds,
     },
 }
 
@@ -123,11 +122,13 @@ impl Work {
     ) -> Result<(), Failure> {
         let name = bucket.name();
         match self {
-            Self::List { keys } => list(bucket, &pattern(&keys)?, output).await,
-            Self::Get { key, raw } => get(bucket, &K::read(&name, &key)?, raw, output).await,
+            Self::List { keys } => list(bucket, &parse_pattern(&keys)?, output).await,
+            Self::Get { key, revision, raw } => {
+                get(bucket, &K::read(&name, &key)?, revision, raw, output).await
+            }
             Self::Write { key, value, how } => {
                 let key = K::read(&name, &key)?;
-                let value = K::value(read(value)?)?;
+                let value = K::value(input::given(value)?)?;
                 write(bucket, &key, &value, how, output).await
             }
             Self::Remove {
@@ -136,33 +137,10 @@ impl Work {
                 purge,
             } => remove(bucket, &K::read(&name, &key)?, revision, purge, output).await,
             Self::History { key } => history(bucket, &K::read(&name, &key)?, output).await,
-            Self::Watch { keys, count, time } => {
-                watch(bucket, &pattern(&keys)?, count, time, output).await
+            Self::Watch { keys, bounds } => {
+                watch(bucket, &parse_pattern(&keys)?, bounds, output).await
             }
         }
-    }
-}
-
-fn pattern(text: &str) -> Result<Pattern, Failure> {
-    Pattern::parse(text).map_err(|error| Failure::input(format!("{text}: {}", chain(&error))))
-}
-
-/// A value from the command line or from standard input.
-fn read(value: Option<String>) -> Result<Vec<u8>, Failure> {
-    if let Some(value) = value.filter(|value| value != "-") {
-        return Ok(value.into_bytes());
-    }
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::input(format!("cannot read standard input: {error}")))?;
-    match bytes.len() as u64 > LONGEST {
-        true => Err(Failure::input(format!(
-            "standard input is longer than {LONGEST} bytes"
-        ))),
-        false => Ok(bytes),
     }
 }
 
@@ -202,29 +180,34 @@ async fn list<K: Key>(bucket: &Bucket<K>, keys: &Pattern, output: Output) -> Res
 async fn get<K: Key>(
     bucket: &Bucket<K>,
     key: &K,
+    revision: Option<u64>,
     raw: bool,
     output: Output,
 ) -> Result<(), Failure> {
-    let entry = bucket.entry(key).await.map_err(KvError::into_failure)?;
-    let missing = |how: &str| {
-        Failure::failed(format!("{} {how} in {}", key.text(), bucket.name())).hint(format!(
-            "which there are: swarm bus kv ls {}",
-            bucket.name()
-        ))
+    if raw && output.is_json() {
+        return Err(
+            Failure::input("what --raw prints is the value, and no JSON").hint("leave --json out"),
+        );
+    }
+    let entry = match revision {
+        None => bucket.entry(key).await,
+        Some(revision) => bucket.revision(key, revision).await,
     };
-    let entry = entry.ok_or_else(|| missing("is not"))?;
+    let (name, text) = (bucket.name(), key.text());
+    let missing = |now: &str, then: &str| match revision {
+        None => Failure::failed(format!("{text} {now} in {name}"))
+            .hint(format!("which there are: swarm bus kv ls {name}")),
+        Some(revision) => Failure::failed(format!("revision {revision} of {name} {then} {text}"))
+            .hint(format!("what is kept: swarm bus kv history {name} {text}")),
+    };
+    let entry = entry
+        .map_err(KvError::into_failure)?
+        .ok_or_else(|| missing("is not", "is none that it keeps of"))?;
     let Content::Value(value) = &entry.content else {
-        return Err(missing("was deleted"));
+        return Err(missing("was deleted", "deleted"));
     };
     if raw {
-        let mut to = std::io::stdout().lock();
-        let printed = to.write_all(&K::bytes(value)).and_then(|()| to.flush());
-        return match printed {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Failure::failed(format!("cannot print: {error}")))
-            }
-            _ => Ok(()),
-        };
+        return print_bytes(&K::bytes(value));
     }
     let shown = Shown::entry(&entry);
     output.show(&shown, || {
@@ -293,33 +276,20 @@ async fn history<K: Key>(bucket: &Bucket<K>, key: &K, output: Output) -> Result<
 async fn watch<K: Key>(
     bucket: &Bucket<K>,
     keys: &Pattern,
-    count: Option<usize>,
-    time: Option<Duration>,
+    bounds: Bounds,
     output: Output,
 ) -> Result<(), Failure> {
+    let mut until = bounds.begin()?;
     let mut watch = bucket
         .watch(K::filter(&bucket.name(), keys)?)
         .await
         .map_err(KvError::into_failure)?;
-    let time_is_up = crate::cmd::bus::after(time);
-    tokio::pin!(time_is_up);
-    let mut seen = 0;
-    while count.is_none_or(|count| seen < count) {
-        tokio::select! {
-            update = watch.next() => {
-                let shown = Shown::update(&update.map_err(KvError::into_failure)?);
-                output.item(&shown, || shown.line())?;
-                seen += usize::from(shown.is_entry());
-            }
-            () = &mut time_is_up => return match (count, time) {
-                (Some(count), Some(time)) => Err(Failure::failed(format!(
-                    "{seen} of {count} entries came within {}",
-                    humantime::format_duration(time)
-                ))),
-                _ => Ok(()),
-            },
-            _ = tokio::signal::ctrl_c() => break,
+    while let Some(update) = until.next(watch.next()).await {
+        let shown = Shown::update(&update.map_err(KvError::into_failure)?);
+        output.item(&shown, || shown.line())?;
+        if shown.is_entry() {
+            until.note();
         }
     }
-    Ok(())
+    until.end("entries")
 }

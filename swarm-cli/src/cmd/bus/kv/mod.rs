@@ -5,8 +5,6 @@ mod key;
 mod keys;
 mod show;
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use swarm_bus::Token;
 use swarm_bus::client::Client;
@@ -14,6 +12,7 @@ use swarm_bus::kv::KvError;
 use swarm_bus::topics::{NodeState, state_bucket};
 
 use super::advice::Advise as _;
+use super::until::Bounds;
 use crate::report::{Failure, Output, chain};
 
 /// State that is kept by key: read it, write it, watch it
@@ -37,15 +36,26 @@ enum Command {
         #[arg(default_value = ">")]
         keys: String,
     },
+    /// Show a bucket's limits and what it holds
+    #[command(after_help = "Example:\n  swarm bus kv info swarm-state")]
+    Info {
+        /// The bucket
+        bucket: String,
+    },
     /// Show the value of a key
-    #[command(after_help = "Example:\n  swarm bus kv get swarm-state edge1.node")]
+    #[command(
+        after_help = "Examples:\n  swarm bus kv get swarm-state edge1.node\n  swarm bus kv get swarm-state edge1.mode --revision 17"
+    )]
     Get {
         /// The bucket
         bucket: String,
         /// The key
         key: String,
+        /// The value that this revision wrote, as long as the bucket keeps it: swarm bus kv history
+        #[arg(long, value_name = "N")]
+        revision: Option<u64>,
         /// Print the value alone, byte for byte
-        #[arg(long, conflicts_with = "json")]
+        #[arg(long)]
         raw: bool,
     },
     /// Write a value, whatever is there
@@ -62,6 +72,7 @@ enum Command {
         /// The key
         key: String,
         /// The new value; - reads standard input
+        #[arg(allow_negative_numbers = true)]
         value: String,
         /// The revision that it replaces, as get and ls show it; 0 for a key that was never written
         revision: u64,
@@ -90,12 +101,8 @@ enum Command {
         /// Only these keys: * stands for one token, > for the rest
         #[arg(default_value = ">")]
         keys: String,
-        /// End after so many entries
-        #[arg(long, value_name = "N")]
-        count: Option<usize>,
-        /// End after so long; with --count, that many have to have come by then
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
-        time: Option<Duration>,
+        #[command(flatten)]
+        bounds: Bounds,
     },
     /// Make a bucket, or change its limits; on a hub
     #[command(
@@ -117,6 +124,9 @@ impl Kv {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let (bucket, work) = match self.command {
             Command::Ls { bucket: None, .. } => return buckets::list(client, output).await,
+            Command::Info { bucket } => {
+                return buckets::info(client, &name(&bucket)?, output).await;
+            }
             Command::Add(add) => return add.run(client, output).await,
             Command::Rm { bucket, yes } => {
                 return buckets::remove(client, &name(&bucket)?, yes, output).await;
@@ -125,7 +135,12 @@ impl Kv {
                 bucket: Some(bucket),
                 keys,
             } => (bucket, keys::Work::List { keys }),
-            Command::Get { bucket, key, raw } => (bucket, keys::Work::Get { key, raw }),
+            Command::Get {
+                bucket,
+                key,
+                revision,
+                raw,
+            } => (bucket, keys::Work::Get { key, revision, raw }),
             Command::Put(write) => write.put(),
             Command::Create(write) => write.create(),
             Command::Update {
@@ -144,20 +159,20 @@ impl Kv {
             Command::Watch {
                 bucket,
                 keys,
-                count,
-                time,
-            } => (bucket, keys::Work::Watch { keys, count, time }),
+                bounds,
+            } => (bucket, keys::Work::Watch { keys, bounds }),
         };
         let bucket = name(&bucket)?;
+        let unopened = |error| match error {
+            KvError::Stream(error) => buckets::KIND.unreadable(&bucket, error),
+            error => error.into_failure(),
+        };
         if bucket == *state_bucket().bucket() {
-            let opened = client.bucket::<NodeState>().await;
-            return work
-                .run(&opened.map_err(KvError::into_failure)?, output)
-                .await;
+            let opened = client.bucket::<NodeState>().await.map_err(unopened)?;
+            return work.run(&opened, output).await;
         }
-        let opened = client.any_bucket(&bucket).await;
-        work.run(&opened.map_err(KvError::into_failure)?, output)
-            .await
+        let opened = client.any_bucket(&bucket).await.map_err(unopened)?;
+        work.run(&opened, output).await
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::progress::Progress;
-use super::{Shown, object_name, open};
+use super::show::Shown;
+use super::{object_name, open};
 use crate::cmd::bus::advice::Advise as _;
-use crate::cmd::bus::bucket::size;
-use crate::report::{Failure, Output, chain};
+use crate::cmd::bus::size::size;
+use crate::report::{Failure, Output, chain, warn};
 
 /// After how many bytes it is noted how far it came, for what cannot be noted at the end: a kill.
 const NOTE: u64 = 8 << 20;
@@ -50,7 +51,13 @@ impl Get {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         let name = object_name(&self.name)?;
         let target = self.target(&name)?;
-        let interrupted = crate::cmd::bus::interrupted()?;
+        if target.is_none() && output.is_json() {
+            return Err(
+                Failure::input("what -o - prints is the object, and no JSON")
+                    .hint("leave --json out, or say which file: -o FILE"),
+            );
+        }
+        let interrupted = crate::cmd::bus::until::interrupted()?;
         let store = open(client, &self.bucket).await?;
         let Some(target) = target else {
             return self.print(&store, &name, interrupted).await;
@@ -121,6 +128,13 @@ impl Get {
             return Err(
                 Failure::input(format!("{} is a directory", target.display()))
                     .hint("say which file: -o FILE"),
+            );
+        }
+        // in the place of a device or a socket there would be a file afterwards
+        if target.exists() && !target.is_file() {
+            return Err(
+                Failure::input(format!("{} is no regular file", target.display()))
+                    .hint("say which file: -o FILE; to print it: -o -"),
             );
         }
         if target.exists() && !self.force {
@@ -224,7 +238,7 @@ impl Part {
                     return Ok(file);
                 }
                 Err(error @ (ObjectError::Replaced { .. } | ObjectError::PartChanged { .. })) => {
-                    eprintln!("swarm: from the beginning: {}", chain(&error));
+                    warn(&format!("from the beginning: {}", chain(&error)));
                 }
                 Err(error) => return Err(error.into_failure()),
             }

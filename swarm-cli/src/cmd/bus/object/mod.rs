@@ -3,27 +3,30 @@
 mod get;
 mod progress;
 mod put;
+mod show;
+mod sweep;
 
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde::Serialize;
 use serde_json::json;
 use swarm_bus::client::Client;
-use swarm_bus::object::{
-    Listed, ObjectError, ObjectInfo, ObjectName, ObjectStore, ObjectStoreConfig,
-};
+use swarm_bus::object::{ObjectError, ObjectName, ObjectStore, ObjectStoreConfig};
 use swarm_bus::stream::Storage;
 use swarm_bus::topics::FILES_BUCKET;
 
 use super::advice::Advise as _;
-use super::bucket::{self, Kind, Size, size};
+use super::bucket::{self, Kind};
 use super::kv;
+use super::size::Size;
 use crate::report::{Failure, Output, chain, table};
+
+use show::{Line, Shown};
 
 const KIND: Kind = Kind {
     prefix: "OBJ_",
     command: "object",
+    has_keys: false,
 };
 
 /// Objects of any size: put and get files, and see what there is
@@ -46,13 +49,15 @@ enum Command {
     },
     Put(put::Put),
     Get(get::Get),
-    /// Show what an object is
-    #[command(after_help = "Example:\n  swarm bus object info swarm-files images/kernel")]
+    /// Show what an object is; without a name what the bucket is
+    #[command(
+        after_help = "Examples:\n  swarm bus object info swarm-files images/kernel\n  swarm bus object info swarm-files"
+    )]
     Info {
         /// The bucket
         bucket: String,
         /// The object's name
-        name: String,
+        name: Option<String>,
     },
     /// Delete an object
     #[command(after_help = "Example:\n  swarm bus object del swarm-files images/kernel")]
@@ -62,6 +67,7 @@ enum Command {
         /// The object's name
         name: String,
     },
+    Sweep(sweep::Sweep),
     /// Make a bucket, or change its limits; on a hub
     #[command(after_help = "Example:\n  swarm bus object add backups --max-bytes 4GiB --ttl 30d")]
     Add {
@@ -88,35 +94,6 @@ enum Command {
     },
 }
 
-/// An object as it is shown.
-#[derive(Debug, Serialize)]
-struct Shown {
-    name: String,
-    size: u64,
-    chunks: u64,
-    sha256: String,
-    /// RFC 3339 in UTC, by the server's clock.
-    modified: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    description: String,
-}
-
-/// One line of a list: an object, or what stands in the place of one.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Object(Shown),
-    Link {
-        name: String,
-        link: String,
-        modified: String,
-    },
-    Other {
-        subject: String,
-        problem: String,
-    },
-}
-
 impl Object {
     pub(super) async fn run(self, client: &Client, output: Output) -> Result<(), Failure> {
         match self.command {
@@ -128,7 +105,13 @@ impl Object {
             } => list(&open(client, &bucket).await?, output).await,
             Command::Put(put) => put.run(client, output).await,
             Command::Get(get) => get.run(client, output).await,
-            Command::Info { bucket, name } => {
+            Command::Info { bucket, name: None } => {
+                bucket::info(client, &KIND, &kv::name(&bucket)?, output).await
+            }
+            Command::Info {
+                bucket,
+                name: Some(name),
+            } => {
                 let name = object_name(&name)?;
                 let store = open(client, &bucket).await?;
                 let info = store.info(&name).await.map_err(ObjectError::into_failure)?;
@@ -139,6 +122,7 @@ impl Object {
                 let name = object_name(&name)?;
                 delete(&open(client, &bucket).await?, &name, output).await
             }
+            Command::Sweep(sweep) => sweep.run(client, output).await,
             Command::Add {
                 bucket,
                 ttl,
@@ -155,10 +139,11 @@ impl Object {
 /// Opens a bucket that exists.
 async fn open(client: &Client, bucket: &str) -> Result<ObjectStore, Failure> {
     let bucket = kv::name(bucket)?;
-    client
-        .object_store(&bucket)
-        .await
-        .map_err(ObjectError::into_failure)
+    let opened = client.object_store(&bucket).await;
+    opened.map_err(|error| match error {
+        ObjectError::Stream(error) => KIND.unreadable(&bucket, error),
+        error => error.into_failure(),
+    })
 }
 
 fn object_name(text: &str) -> Result<ObjectName, Failure> {
@@ -220,88 +205,4 @@ async fn add(
             error => error.into_failure(),
         })?;
     kv::made(&bucket, ensured, output)
-}
-
-impl Shown {
-    fn new(info: &ObjectInfo) -> Self {
-        Self {
-            name: info.name.to_string(),
-            size: info.size,
-            chunks: info.chunks,
-            sha256: info.digest.to_string(),
-            modified: humantime::format_rfc3339_seconds(info.modified).to_string(),
-            // somebody else may have written it, for a terminal
-            description: info
-                .description
-                .chars()
-                .filter(|c| !c.is_control())
-                .collect(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut lines = vec![
-            format!("name         {}", self.name),
-            format!("size         {} ({} bytes)", size(self.size), self.size),
-            format!("chunks       {}", self.chunks),
-            format!("sha256       {}", self.sha256),
-            format!("modified     {}", self.modified),
-        ];
-        if !self.description.is_empty() {
-            lines.push(format!("description  {}", self.description));
-        }
-        lines.join("\n")
-    }
-}
-
-impl Line {
-    fn new(listed: &Listed) -> Self {
-        match listed {
-            Listed::Object(info) => Self::Object(Shown::new(info)),
-            Listed::Link(link) => Self::Link {
-                name: link.name.to_string(),
-                link: link.target.to_string(),
-                modified: humantime::format_rfc3339_seconds(link.modified).to_string(),
-            },
-            Listed::Unreadable { subject, error } => Self::Other {
-                subject: subject.clone(),
-                problem: chain(error),
-            },
-            other => Self::Other {
-                subject: String::new(),
-                problem: format!("{other:?}"),
-            },
-        }
-    }
-
-    fn row(&self) -> Vec<String> {
-        match self {
-            Self::Object(shown) => vec![
-                shown.name.clone(),
-                size(shown.size),
-                shown.modified.clone(),
-                shown.sha256.clone(),
-            ],
-            Self::Link {
-                name,
-                link,
-                modified,
-            } => {
-                vec![
-                    name.clone(),
-                    "-".to_owned(),
-                    modified.clone(),
-                    format!("-> {link}"),
-                ]
-            }
-            Self::Other { subject, problem } => {
-                vec![
-                    subject.clone(),
-                    "-".to_owned(),
-                    "-".to_owned(),
-                    format!("! {problem}"),
-                ]
-            }
-        }
-    }
 }

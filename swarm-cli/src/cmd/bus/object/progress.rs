@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cmd::bus::bucket::size;
+use crate::cmd::bus::size::size;
 use crate::report::Output;
 
 /// How often it is said.

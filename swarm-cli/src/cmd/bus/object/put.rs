@@ -8,9 +8,10 @@ use swarm_bus::object::{ObjectError, UploadId};
 use tokio::io::AsyncRead;
 
 use super::progress::Progress;
-use super::{Shown, object_name, open};
+use super::show::Shown;
+use super::{object_name, open};
 use crate::cmd::bus::advice::Advise as _;
-use crate::cmd::bus::bucket::size;
+use crate::cmd::bus::size::size;
 use crate::report::{Failure, Output, chain};
 
 /// How long what is left of an upload is tidied away.
@@ -69,7 +70,7 @@ impl Put {
             Some(id) => store.resume_upload(&name, id.clone()),
         };
         let id = upload.id().clone();
-        let interrupted = crate::cmd::bus::interrupted()?;
+        let interrupted = crate::cmd::bus::until::interrupted()?;
         let mut progress = Progress::new(output, total);
         let sent = std::sync::atomic::AtomicU64::new(0);
         let ended = {

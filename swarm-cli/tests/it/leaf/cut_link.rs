@@ -18,9 +18,8 @@ use swarm_bus::{MessageId, Token, Topic};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::time::{sleep, timeout};
 
-use crate::leaf::{
-    EDGE, End, PATIENCE, Site, all, arrived, deadline, ensure, event, numbers, pause,
-};
+use super::site::{End, Site};
+use super::{EDGE, PATIENCE, all, arrived, deadline, ensure, event, numbers, pause};
 
 /// How long the link is away: longer than the servers need to notice.
 const AWAY: Duration = Duration::from_secs(6);
