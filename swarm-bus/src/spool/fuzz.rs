@@ -10,7 +10,8 @@ use super::journal::{Batch, Journal};
 use super::ledger::Ledger;
 use super::memory::Memory;
 use super::record;
-use super::segment::{HEADER, Header, Piece, Scan, file_name};
+use super::recovery::Recovery;
+use super::segment::{HEADER, Header, Piece, Scan, file_name, parse_file_name};
 use crate::{Headers, Subject};
 use std::sync::{Arc, Mutex};
 
@@ -26,14 +27,16 @@ pub(crate) fn files(data: &[u8]) {
     }
     for (at, bytes) in [one, two].into_iter().enumerate() {
         let first = Header::decode(bytes).map_or(at as u64 * 1000, |header| header.first);
-        scan(bytes, first);
         put(&memory, &file_name(first), bytes);
     }
+    let most = used(&memory);
     let memory = Arc::new(memory);
     // Two starts; what was there at the first, and what is put after it, is there at the second.
-    let Some((mut journal, ledger, next)) = open(&memory) else {
+    let Some((mut journal, ledger, next, recovery)) = open(&memory) else {
         return;
     };
+    assert!(recovery.lost + recovery.waiting <= most);
+    assert!(recovery.lost == 0 || !recovery.damage.is_empty());
     let mut expected = waiting(&memory, &ledger.lock().expect("no panic before"));
     let mut batch = Batch {
         first: next,
@@ -45,7 +48,9 @@ pub(crate) fn files(data: &[u8]) {
     journal.append(&batch, &ledger).expect("memory takes it");
     expected.push((next, b"new".to_vec()));
     drop(journal);
-    let (_, ledger, again) = open(&memory).expect("it opens as before");
+    let most = used(&memory);
+    let (_, ledger, again, recovery) = open(&memory).expect("it opens as before");
+    assert!(recovery.lost + recovery.waiting <= most);
     let found = waiting(&memory, &ledger.lock().expect("no panic before"));
     // A search that stopped at its bound may go further once the torn end is cut off, and find more.
     assert!(expected.iter().all(|message| found.contains(message)));
@@ -76,13 +81,43 @@ fn put(memory: &Memory, name: &str, bytes: &[u8]) {
     }
 }
 
+/// Reads the segments, and returns how many numbers may have been used and not be done with: as
+/// many as can wait and be lost at most.
+fn used(memory: &Memory) -> u64 {
+    let names = memory.list().expect("memory lists");
+    let mut firsts: Vec<u64> = names.iter().filter_map(|n| parse_file_name(n)).collect();
+    firsts.sort_unstable();
+    let mut end = 0;
+    for (at, first) in firsts.iter().enumerate() {
+        let below = firsts.get(at + 1).copied().unwrap_or(record::NUMBERS);
+        let bytes = memory
+            .read(&file_name(*first), 0, usize::MAX)
+            .expect("memory reads");
+        end = end.max(scan(&bytes, *first, below));
+    }
+    let start = match memory.read(cursor::FILE, 0, 2 * cursor::SLOT as usize) {
+        Ok(bytes) => match Cursor::read(&bytes) {
+            cursor::Read::Cursor(cursor) => Some(cursor.done),
+            cursor::Read::Version(_) | cursor::Read::Nothing => None,
+        },
+        Err(_) => None,
+    };
+    let start = start.or(firsts.first().copied());
+    end.saturating_sub(start.unwrap_or(0))
+}
+
 /// Reads a segment: each byte once, as a record that is written the same again, or as damage.
-fn scan(bytes: &[u8], first: u64) {
+/// Returns the number after the last.
+fn scan(bytes: &[u8], first: u64, below: u64) -> u64 {
     let (mut covered, mut next) = (HEADER.min(bytes.len()), first);
-    for piece in Scan::new(bytes, HEADER, first) {
+    let mut damaged = 0;
+    for piece in Scan::new(bytes, HEADER, first, below) {
         match piece {
             Piece::Record(at, record) => {
                 assert!(at == covered && record.number >= next);
+                // What is missing was where the damage is.
+                assert!((record.number - next) as usize <= damaged / record::LEAST);
+                damaged = 0;
                 let subject = record.parse_subject().expect("it was looked at");
                 let headers = record.parse_headers().expect("it was looked at");
                 let mut again = Vec::new();
@@ -101,16 +136,18 @@ fn scan(bytes: &[u8], first: u64) {
             Piece::Damage { offset, bytes } => {
                 assert!(offset == covered && bytes > 0);
                 covered += bytes;
+                damaged = bytes;
             }
         }
     }
     assert_eq!(covered, bytes.len());
+    next
 }
 
-fn open(memory: &Arc<Memory>) -> Option<(Journal, Mutex<Ledger>, u64)> {
+fn open(memory: &Arc<Memory>) -> Option<(Journal, Mutex<Ledger>, u64, Recovery)> {
     let files: Arc<dyn Files> = Arc::clone(memory) as _;
-    let (journal, ledger, next, _) = Journal::open(files, SEGMENT, [5; 12]).ok()?;
-    Some((journal, Mutex::new(ledger), next))
+    let (journal, ledger, next, recovery) = Journal::open(files, SEGMENT, [5; 12]).ok()?;
+    Some((journal, Mutex::new(ledger), next, recovery))
 }
 
 /// Reads what waits, in order.
@@ -122,7 +159,7 @@ fn waiting(memory: &Memory, ledger: &Ledger) -> Vec<(u64, Vec<u8>)> {
         let bytes = memory
             .read(&name, 0, extent.bytes as usize)
             .expect("what is in the ledger can be read");
-        for piece in Scan::new(&bytes, HEADER, extent.first) {
+        for piece in Scan::new(&bytes, HEADER, extent.first, extent.end) {
             if let Piece::Record(_, record) = piece
                 && !ledger.is_done(record.number)
             {
