@@ -16,8 +16,8 @@ use super::record::{self, NUMBERS, Record, u16_at, u32_at, u64_at};
 pub(crate) const HEADER: usize = 42;
 const MAGIC: &[u8; 8] = b"SWARMSPL";
 const VERSION: u16 = 1;
-/// How many bytes are summed at most for each that a search for what is whole after a damage goes
-/// on, beside [`record::MAX`] of them: an answer to bytes that were made to look like many long
+/// How many bytes that are no record are summed at most for each that a search for what is whole
+/// after a damage goes on, beside [`record::MAX`] of them: an answer to bytes that were made to look like many long
 /// records.
 const SEARCH: usize = 4;
 
@@ -109,7 +109,7 @@ pub(crate) struct Scan<'a> {
     below: u64,
     /// What the last search found.
     found: Option<(usize, Record<'a>)>,
-    /// How many bytes a search may still sum.
+    /// How many bytes that are no record may still be summed.
     budget: usize,
 }
 
@@ -127,33 +127,32 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn record_at(&self, at: usize) -> Option<Record<'a>> {
-        let record = Record::read(&self.bytes[at..]).ok()?;
-        (record.parse_subject().is_some() && record.parse_headers().is_some()).then_some(record)
+    /// Reads a record whose number is no more than `farthest`. What turns out to be none is paid for.
+    fn record_at(&mut self, at: usize, farthest: u64) -> Option<Record<'a>> {
+        let bytes = &self.bytes[at..];
+        let (number, length) = record::claim(bytes).ok()?;
+        if !(self.next..=farthest).contains(&number) || length > self.budget {
+            return None;
+        }
+        let record = Record::read(bytes)
+            .ok()
+            .filter(|record| record.parse_subject().is_some() && record.parse_headers().is_some());
+        if record.is_none() {
+            self.budget -= length;
+        }
+        record
     }
 
     /// Looks for a record behind a damage that begins at `start`.
     fn search(&mut self, start: usize) -> Option<(usize, Record<'a>)> {
-        for at in start + 1..self.bytes.len() {
+        (start + 1..self.bytes.len()).find_map(|at| {
             self.budget = self.budget.saturating_add(SEARCH);
-            let Ok((number, length)) = record::claim(&self.bytes[at..]) else {
-                continue;
-            };
             // Each record that is missing took some of the damaged bytes.
             let missing = ((at - start) / record::LEAST) as u64;
             let farthest = self.next.saturating_add(missing);
-            if !(self.next..=farthest).contains(&number)
-                || number >= self.below
-                || length > self.budget
-            {
-                continue;
-            }
-            if let Some(record) = self.record_at(at) {
-                return Some((at, record));
-            }
-            self.budget -= length;
-        }
-        None
+            let record = self.record_at(at, farthest.min(self.below.checked_sub(1)?))?;
+            Some((at, record))
+        })
     }
 }
 
@@ -165,12 +164,8 @@ impl<'a> Iterator for Scan<'a> {
         if start >= self.bytes.len() {
             return None;
         }
-        let expected = self.next;
-        let here = || self.record_at(start).map(|record| (start, record));
-        let here = self
-            .found
-            .or_else(|| here().filter(|(_, record)| record.number == expected));
-        self.found = None;
+        let found = self.found.take();
+        let here = found.or_else(|| Some((start, self.record_at(start, self.next)?)));
         if let Some((at, record)) = here {
             self.at = at + record.size();
             self.next = record.number.saturating_add(1);
@@ -229,6 +224,32 @@ mod tests {
         ] {
             assert_eq!(parse_file_name(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn bytes_that_look_like_many_long_records_are_not_summed_for_ever() {
+        // Every 31 bytes a record; four of five say that they are five mebibytes long.
+        let (mut bytes, mut number) = (Vec::new(), 0_u64);
+        for place in 0..200_000_u64 {
+            let start = bytes.len();
+            let subject = Subject::from_static("a");
+            record::write(&mut bytes, number, 9, &subject, &Headers::new(), b"");
+            match place % 5 {
+                0 => number += 1,
+                _ => bytes[start..start + 4].copy_from_slice(&(5_u32 << 20).to_le_bytes()),
+            }
+        }
+        let before = bytes.len();
+        bytes.resize(before + (6 << 20), 0);
+        let mut scan = Scan::new(&bytes, 0, 0, NUMBERS);
+        let (mut found, mut left) = (0, scan.budget);
+        while let Some(piece) = scan.next() {
+            found += u64::from(matches!(piece, Piece::Record(..)));
+            left = left.min(scan.budget);
+        }
+        assert!(found > 0 && found <= number, "{found} of {number}");
+        // 160,000 times five mebibytes would have been summed.
+        assert!(left < 5 << 20, "the bound was met: {left}");
     }
 
     proptest! {
