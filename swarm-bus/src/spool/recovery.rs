@@ -8,6 +8,7 @@ use super::record;
 use super::segment::{
     HEADER, Header, HeaderFlaw, Piece, Scan, SpoolId, file_name, parse_file_name,
 };
+use std::io;
 
 /// No segment is longer: a full one, and what is written together.
 const MAX_SEGMENT: u64 = 2 * record::MAX as u64;
@@ -82,24 +83,26 @@ pub(super) fn recover(files: &dyn Files, fresh: SpoolId) -> Result<Opened, OpenE
         spool: cursor.map(|cursor| cursor.spool),
         done: cursor.map_or(0, |cursor| cursor.done),
         read: 0,
+        written: 0,
         known_before: cursor.is_some(),
         ledger: Ledger::default(),
         recovery: Recovery::default(),
     };
     for (at, first) in firsts.iter().enumerate() {
-        reader.segment(*first, firsts.get(at + 1).copied())?;
+        reader.segment(*first, &firsts[at + 1..])?;
     }
     let Reader {
         spool,
         read,
+        written,
         done,
         ledger,
         mut recovery,
         ..
     } = reader;
     let opened = !firsts.is_empty() && spool.is_some();
-    let after = read.max(done);
-    let mut next = after;
+    let after = written.max(done);
+    let mut next = read.max(done);
     let cursor = match cursor {
         Some(cursor) => {
             // A number may have been sent and be damaged now: none is ever used twice.
@@ -146,6 +149,20 @@ fn read_cursor(files: &dyn Files, present: bool) -> Result<cursor::Read, OpenErr
     Ok(Cursor::read(&bytes))
 }
 
+/// Returns below which number lies all that was written before segments that begin with these.
+pub(super) fn below(files: &dyn Files, following: &[u64]) -> io::Result<u64> {
+    for first in following {
+        let name = file_name(*first);
+        match Header::decode(&files.read(&name, 0, HEADER)?) {
+            Ok(header) => return Ok(header.after),
+            // It says nothing, and will be removed.
+            Err(_) if files.length(&name)? <= HEADER as u64 => {}
+            Err(_) => return Ok(*first),
+        }
+    }
+    Ok(record::NUMBERS)
+}
+
 fn version_error(file: &str, version: u16) -> OpenError {
     OpenError::Version {
         file: file.to_owned(),
@@ -157,8 +174,10 @@ struct Reader<'a> {
     files: &'a dyn Files,
     spool: Option<SpoolId>,
     done: u64,
-    /// The number after the last one read.
+    /// The number after the last one read, or that a segment begins with.
     read: u64,
+    /// The number after the last one that is known to have been written.
+    written: u64,
     /// Whether it is known what comes before the next segment.
     known_before: bool,
     ledger: Ledger,
@@ -166,8 +185,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads the segment that begins with a number, where another one begins with `following`.
-    fn segment(&mut self, first: u64, following: Option<u64>) -> Result<(), OpenError> {
+    /// Reads the segment that begins with a number, where others begin with `following`.
+    fn segment(&mut self, first: u64, following: &[u64]) -> Result<(), OpenError> {
         let name = file_name(first);
         let length = self
             .files
@@ -190,6 +209,7 @@ impl Reader<'_> {
                 if self.known_before && self.lose(self.read, header.after) {
                     self.damaged(&name, 0, 0);
                 }
+                self.written = self.written.max(header.after);
             }
             // A segment that was being made when all stopped.
             Err(HeaderFlaw::Damaged) if bytes.len() <= HEADER => {
@@ -201,6 +221,7 @@ impl Reader<'_> {
             }
             Err(HeaderFlaw::Damaged) => {
                 self.damaged(&name, 0, HEADER);
+                self.written = first;
                 // It does not say any more which numbers before it were used.
                 if self.known_before {
                     self.lose(self.read, first);
@@ -223,10 +244,10 @@ impl Reader<'_> {
         name: &str,
         first: u64,
         bytes: &[u8],
-        following: Option<u64>,
+        following: &[u64],
     ) -> Result<(), OpenError> {
-        let last = following.is_none();
-        let below = following.unwrap_or(record::NUMBERS);
+        let last = following.is_empty();
+        let below = below(self.files, following).map_err(OpenError::io("read", name))?;
         let mut extent = Extent::new(first, bytes.len() as u64);
         let mut end = HEADER.min(bytes.len());
         for piece in Scan::new(bytes, HEADER, first, below) {
@@ -258,7 +279,9 @@ impl Reader<'_> {
         }
         self.read = extent.end;
         self.known_before = true;
-        if extent.first == extent.end && extent.bytes == end as u64 {
+        if extent.first < extent.end {
+            self.written = extent.end;
+        } else if last {
             return self.remove(name);
         }
         self.ledger.push(extent);

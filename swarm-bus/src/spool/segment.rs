@@ -107,6 +107,8 @@ pub(crate) struct Scan<'a> {
     next: u64,
     /// What lies behind a damage has numbers below this one.
     below: u64,
+    /// Whether there was a damage.
+    damaged: bool,
     /// What the last search found.
     found: Option<(usize, Record<'a>)>,
     /// How many bytes that are no record may still be summed.
@@ -122,6 +124,7 @@ impl<'a> Scan<'a> {
             at: at.min(bytes.len()),
             next,
             below,
+            damaged: false,
             found: None,
             budget: record::MAX,
         }
@@ -131,7 +134,10 @@ impl<'a> Scan<'a> {
     fn record_at(&mut self, at: usize, farthest: u64) -> Option<Record<'a>> {
         let bytes = &self.bytes[at..];
         let (number, length) = record::claim(bytes).ok()?;
-        if !(self.next..=farthest).contains(&number) || length > self.budget {
+        if !(self.next..=farthest).contains(&number)
+            || (self.damaged && number >= self.below)
+            || length > self.budget
+        {
             return None;
         }
         let record = Record::read(bytes)
@@ -149,8 +155,7 @@ impl<'a> Scan<'a> {
             self.budget = self.budget.saturating_add(SEARCH);
             // Each record that is missing took some of the damaged bytes.
             let missing = ((at - start) / record::LEAST) as u64;
-            let farthest = self.next.saturating_add(missing);
-            let record = self.record_at(at, farthest.min(self.below.checked_sub(1)?))?;
+            let record = self.record_at(at, self.next.saturating_add(missing))?;
             Some((at, record))
         })
     }
@@ -171,6 +176,7 @@ impl<'a> Iterator for Scan<'a> {
             self.next = record.number.saturating_add(1);
             return Some(Piece::Record(at, record));
         }
+        self.damaged = true;
         self.found = self.search(start);
         self.at = self.found.map_or(self.bytes.len(), |(at, _)| at);
         Some(Piece::Damage {
