@@ -103,7 +103,7 @@ fn waiting(files: &Memory, ledger: &Ledger) -> Vec<(u64, Vec<u8>)> {
         at = extent.end;
         let name = file_name(extent.first);
         let bytes = files.read(&name, 0, extent.bytes as usize).unwrap();
-        for piece in Scan::new(&bytes, HEADER, extent.first) {
+        for piece in Scan::new(&bytes, HEADER, extent.first, extent.end) {
             if let Piece::Record(_, record) = piece
                 && !ledger.is_done(record.number)
             {

@@ -11,7 +11,8 @@ pub enum Order {
     #[default]
     Pipelined,
     /// One: the next goes when the stream has the one before, so that nothing can break the order.
-    /// Each subject has one message a round trip.
+    /// Each subject has one message a round trip: see the [module](super#order) for why it cannot have
+    /// more.
     Strict,
 }
 

@@ -61,10 +61,10 @@ impl Reader {
     /// Returns the next message that waits; `None` when there is none, or it cannot be read now.
     pub(super) async fn next(&mut self) -> Option<Waiting> {
         loop {
-            let (number, first, length) = {
+            let (number, first, end, length) = {
                 let ledger = lock(&self.shared.ledger);
                 let (number, extent) = ledger.waiting_from(self.next)?;
-                (number, extent.first, extent.bytes)
+                (number, extent.first, extent.end, extent.bytes)
             };
             self.next = number;
             if self.loaded.first != Some(first) {
@@ -78,7 +78,7 @@ impl Reader {
                 return Some(Waiting { number, bytes });
             }
             if self.loaded.read < length {
-                self.load(first, length).await?;
+                self.load(first, end, length).await?;
                 continue;
             }
             // It was there when it was put, or when the spool was opened.
@@ -89,7 +89,7 @@ impl Reader {
     }
 
     /// Reads what was added to the segment.
-    async fn load(&mut self, first: u64, length: u64) -> Option<()> {
+    async fn load(&mut self, first: u64, end: u64, length: u64) -> Option<()> {
         let from = self.loaded.read;
         let shared = Arc::clone(&self.shared);
         let read = move || {
@@ -106,7 +106,7 @@ impl Reader {
         };
         let next = self.loaded.index.last().map_or(first, |entry| entry.0 + 1);
         let chunk = self.loaded.chunks.len();
-        for piece in Scan::new(&bytes, 0, next) {
+        for piece in Scan::new(&bytes, 0, next, end) {
             if let Piece::Record(at, record) = piece {
                 let entry = (record.number, chunk, at, record.size());
                 self.loaded.index.push(entry);

@@ -16,6 +16,8 @@ use crate::{Headers, Subject};
 
 /// What a record takes beside subject, headers and payload, in bytes.
 pub(super) const OVERHEAD: usize = 30;
+/// The shortest record, in bytes: its subject has a character.
+pub(super) const LEAST: usize = OVERHEAD + 1;
 /// The largest record, in bytes; more is taken for damage.
 pub(super) const MAX: usize = (64 << 20) + super::limits::SLACK;
 /// Numbers lie below; nobody comes so far, and sums of them do not overflow.

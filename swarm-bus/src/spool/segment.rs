@@ -16,8 +16,9 @@ use super::record::{self, NUMBERS, Record, u16_at, u32_at, u64_at};
 pub(crate) const HEADER: usize = 42;
 const MAGIC: &[u8; 8] = b"SWARMSPL";
 const VERSION: u16 = 1;
-/// How many times its own length of a segment is summed at most in search of what is whole after
-/// a damage: an answer to bytes that were made to look like many long records.
+/// How many bytes that are no record are summed at most for each that a search for what is whole
+/// after a damage goes on, beside [`record::MAX`] of them: an answer to bytes that were made to look like many long
+/// records.
 const SEARCH: usize = 4;
 
 /// What tells a spool from every other: the first part of its messages' ids.
@@ -58,6 +59,7 @@ impl Header {
         if bytes.len() < HEADER
             || &bytes[..8] != MAGIC
             || u64_at(bytes, 22) >= NUMBERS
+            || u64_at(bytes, 30) > u64_at(bytes, 22)
             || u32_at(bytes, 38) != crc32c::crc32c(&bytes[..38])
         {
             return Err(HeaderFlaw::Damaged);
@@ -94,52 +96,68 @@ pub(crate) enum Piece<'a> {
 }
 
 /// Reads the records of a segment, around any damage.
+///
+/// What is found at a place depends on nothing that comes after the record there: bytes that are
+/// read again without their torn end give the same.
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// What the next record's number is at least.
+    /// What the next record's number is; after a damage, at least.
     next: u64,
-    /// Whether the next record must have just that number.
-    exact: bool,
+    /// What lies behind a damage has numbers below this one.
+    below: u64,
+    /// Whether there was a damage.
+    damaged: bool,
+    /// What the last search found.
+    found: Option<(usize, Record<'a>)>,
+    /// How many bytes that are no record may still be summed.
     budget: usize,
 }
 
 impl<'a> Scan<'a> {
-    /// Reads from `at` on, where the next record is to have the number `next`.
-    pub(crate) fn new(bytes: &'a [u8], at: usize, next: u64) -> Self {
+    /// Reads from `at` on, where the next record is to have the number `next`. Numbers from `below`
+    /// on are another segment's.
+    pub(crate) fn new(bytes: &'a [u8], at: usize, next: u64, below: u64) -> Self {
         Self {
             bytes,
             at: at.min(bytes.len()),
             next,
-            exact: true,
-            budget: bytes.len().saturating_mul(SEARCH),
+            below,
+            damaged: false,
+            found: None,
+            budget: record::MAX,
         }
     }
 
-    fn record_at(&mut self, at: usize) -> Option<Record<'a>> {
+    /// Reads a record whose number is no more than `farthest`. What turns out to be none is paid for.
+    fn record_at(&mut self, at: usize, farthest: u64) -> Option<Record<'a>> {
         let bytes = &self.bytes[at..];
         let (number, length) = record::claim(bytes).ok()?;
-        // Each record that is missing took some bytes.
-        let farthest = self.next.saturating_add(match self.exact {
-            true => 0,
-            false => (self.bytes.len() / record::OVERHEAD) as u64,
-        });
-        if !(self.next..=farthest).contains(&number) || length > self.budget {
+        if !(self.next..=farthest).contains(&number)
+            || (self.damaged && number >= self.below)
+            || length > self.budget
+        {
             return None;
         }
-        if !self.exact {
+        let record = Record::read(bytes)
+            .ok()
+            .filter(|record| record.parse_subject().is_some() && record.parse_headers().is_some());
+        if record.is_none() {
             self.budget -= length;
         }
-        let record = Record::read(bytes).ok()?;
-        (record.parse_subject().is_some() && record.parse_headers().is_some()).then_some(record)
+        record
     }
 
-    fn take(&mut self, at: usize, record: Record<'a>) -> Piece<'a> {
-        self.at = at + record.size();
-        self.next = record.number.saturating_add(1);
-        self.exact = true;
-        Piece::Record(at, record)
+    /// Looks for a record behind a damage that begins at `start`.
+    fn search(&mut self, start: usize) -> Option<(usize, Record<'a>)> {
+        (start + 1..self.bytes.len()).find_map(|at| {
+            self.budget = self.budget.saturating_add(SEARCH);
+            // Each record that is missing took some of the damaged bytes.
+            let missing = ((at - start) / record::LEAST) as u64;
+            let record = self.record_at(at, self.next.saturating_add(missing))?;
+            Some((at, record))
+        })
     }
 }
 
@@ -151,17 +169,16 @@ impl<'a> Iterator for Scan<'a> {
         if start >= self.bytes.len() {
             return None;
         }
-        if let Some(record) = self.record_at(start) {
-            return Some(self.take(start, record));
+        let found = self.found.take();
+        let here = found.or_else(|| Some((start, self.record_at(start, self.next)?)));
+        if let Some((at, record)) = here {
+            self.at = at + record.size();
+            self.next = record.number.saturating_add(1);
+            return Some(Piece::Record(at, record));
         }
-        self.exact = false;
-        let found = (start + 1..self.bytes.len()).find(|at| self.record_at(*at).is_some());
-        // It is read again at the next call, as not exact.
-        self.at = found.unwrap_or(self.bytes.len());
-        self.budget = self.budget.saturating_add(match found {
-            Some(at) => record::claim(&self.bytes[at..]).map_or(0, |(_, length)| length),
-            None => 0,
-        });
+        self.damaged = true;
+        self.found = self.search(start);
+        self.at = self.found.map_or(self.bytes.len(), |(at, _)| at);
         Some(Piece::Damage {
             offset: start,
             bytes: self.at - start,
@@ -215,6 +232,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bytes_that_look_like_many_long_records_are_not_summed_for_ever() {
+        // Every 31 bytes a record; four of five say that they are five mebibytes long.
+        let (mut bytes, mut number) = (Vec::new(), 0_u64);
+        for place in 0..200_000_u64 {
+            let start = bytes.len();
+            let subject = Subject::from_static("a");
+            record::write(&mut bytes, number, 9, &subject, &Headers::new(), b"");
+            match place % 5 {
+                0 => number += 1,
+                _ => bytes[start..start + 4].copy_from_slice(&(5_u32 << 20).to_le_bytes()),
+            }
+        }
+        let before = bytes.len();
+        bytes.resize(before + (6 << 20), 0);
+        let mut scan = Scan::new(&bytes, 0, 0, NUMBERS);
+        let (mut found, mut left) = (0, scan.budget);
+        while let Some(piece) = scan.next() {
+            found += u64::from(matches!(piece, Piece::Record(..)));
+            left = left.min(scan.budget);
+        }
+        assert!(found > 0 && found <= number, "{found} of {number}");
+        // 160,000 times five mebibytes would have been summed.
+        assert!(left < 5 << 20, "the bound was met: {left}");
+    }
+
     proptest! {
         #[test]
         fn around_a_damage_everything_else_is_found(
@@ -227,7 +270,7 @@ mod tests {
             let from = at.index(bytes.len());
             let to = (from + length).min(bytes.len());
             bytes[from..to].fill(junk);
-            let intact: Vec<u64> = Scan::new(&whole, 0, 0)
+            let intact: Vec<u64> = Scan::new(&whole, 0, 0, NUMBERS)
                 .filter_map(|piece| match piece {
                     Piece::Record(at, record) => {
                         let end = at + record.size();
@@ -237,7 +280,7 @@ mod tests {
                 })
                 .collect();
             let (mut found, mut covered) = (Vec::new(), 0);
-            for piece in Scan::new(&bytes, 0, 0) {
+            for piece in Scan::new(&bytes, 0, 0, NUMBERS) {
                 match piece {
                     Piece::Record(at, record) => {
                         prop_assert_eq!(at, covered);

@@ -300,7 +300,7 @@ impl Writer {
         let name = file_name(extent.first);
         let bytes = self.shared.files.read(&name, 0, extent.bytes as usize);
         let mut subjects = BTreeMap::new();
-        for piece in Scan::new(&bytes.unwrap_or_default(), HEADER, extent.first) {
+        for piece in Scan::new(&bytes.unwrap_or_default(), HEADER, extent.first, extent.end) {
             if let Piece::Record(_, record) = piece
                 && (extent.first..extent.end).contains(&record.number)
                 && !extent.is_done(record.number)
