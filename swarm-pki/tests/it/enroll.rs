@@ -15,6 +15,7 @@ use swarm_pki::{
     store::{Grant, InviteSpec, Store, StoreSpec, Target},
     tls::{Expected, MeshTls},
 };
+use test_port::Port;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -275,9 +276,8 @@ async fn refusals_say_what_is_wrong_with_an_invite() {
 #[tokio::test]
 async fn every_address_is_tried_and_named_when_all_are_dead() {
     let authority = Authority::new().await;
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dead = reserved.local_addr().unwrap();
-    drop(reserved);
+    let port = Port::free();
+    let dead = SocketAddr::from(([127, 0, 0, 1], port.number()));
     let addresses = vec![dead.into(), authority.address.into()];
     let expires = Timestamp::now() + HOUR;
     let invite = authority.invite_at("edge1", addresses, expires);

@@ -27,6 +27,7 @@ use swarm_pki::{
     front::{Access, Counters, Front, Limits, Rules, Upstream},
     tls::{Expected, MeshTls, http as https},
 };
+use test_port::Port;
 use tokio::{
     io::{
         AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
@@ -643,9 +644,8 @@ async fn an_upload_is_held_back_by_a_service_that_does_not_read() {
 #[tokio::test]
 async fn a_service_that_is_down_is_said_and_found_again() {
     // A port that nothing listens on, until something does.
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    let port = Port::free();
+    let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
     let world = World::http(Upstream::Tcp(address)).await;
     let (_, edge) = world.member("edge1", &[]);
     let response = world.ask(&edge, get("/hello")).await;
