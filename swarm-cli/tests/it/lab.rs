@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::program::{Ended, file};
 
 /// How long any single step may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two namespaces joined by a cable; they and the interfaces in them end with this value.
 pub(crate) struct Lab {
@@ -202,7 +202,7 @@ pub(crate) fn run(command: &mut Command) -> Ended {
         .unwrap();
     let (send, receive) = std::sync::mpsc::channel::<std::io::Result<Output>>();
     std::thread::spawn(move || send.send(child.wait_with_output()));
-    let output = receive.recv_timeout(2 * PATIENCE);
+    let output = receive.recv_timeout(PATIENCE);
     Ended::of(
         output
             .unwrap_or_else(|_| panic!("{command:?} does not end"))

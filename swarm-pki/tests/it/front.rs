@@ -875,8 +875,9 @@ async fn live_connections_of_every_kind_are_cut_when_their_member_is_revoked() {
                 .is_err()
         );
     }
+    // sooner than the guard looks by itself, which is every half a minute
     assert!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(15),
         "{:?}",
         start.elapsed()
     );
