@@ -1,7 +1,7 @@
 //! Three servers that keep everything three times, of which one that leads is killed.
 
 use crate::raw::ask;
-use crate::rig::{Rig, SOON, connected, free_port};
+use crate::rig::{Rig, SOON, connected};
 use std::time::Duration;
 use swarm_bus::client::{Client, Options};
 use swarm_bus::kv::{BucketConfig, Update};
@@ -39,10 +39,11 @@ impl Cluster {
             .map(|_| Rig::prepare_with(test, users, policy))
             .collect();
         let mut rigs = rigs?;
-        let ports = [(); 3].map(|()| free_port());
-        let routes = ports
-            .map(|port| format!("nats://127.0.0.1:{port}"))
-            .join(", ");
+        let routes: Vec<_> = rigs
+            .iter()
+            .map(|rig| format!("nats://127.0.0.1:{}", rig.route()))
+            .collect();
+        let routes = routes.join(", ");
         let (first, others) = rigs.split_first().unwrap();
         for rig in others {
             let server = first.authority.server();
@@ -53,7 +54,7 @@ impl Cluster {
         for (number, rig) in rigs.iter_mut().enumerate() {
             let conf = std::fs::read_to_string(rig.path("nats.conf")).unwrap();
             let conf = conf.replace("server_name: rig", &format!("server_name: rig{number}"));
-            let port = ports[number];
+            let port = rig.route();
             let cluster = format!(
                 "cluster {{name: rigs, listen: \"127.0.0.1:{port}\", routes: [{routes}]}}\n"
             );

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,10 @@ use swarm_bus::client::{Client, Options};
 use swarm_bus::permissions::{Permissions, Policy, Role};
 use swarm_bus::stream::ServerVersion;
 use tempfile::TempDir;
+use test_port::Port;
 
-/// How long a test waits for what must come.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How long a test waits for what must come: on a busy machine a server takes seconds to start.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -126,8 +127,10 @@ pub(crate) struct Rig {
     pub(crate) authority: Authority,
     program: PathBuf,
     directory: TempDir,
-    port: u16,
-    monitor: u16,
+    port: Port,
+    monitor: Port,
+    /// For other servers of its cluster, where it is in one.
+    route: Port,
     users: Vec<(String, Permissions)>,
     child: Option<Child>,
 }
@@ -169,8 +172,9 @@ impl Rig {
             authority: Authority::new(),
             program,
             directory: tempfile::tempdir().unwrap(),
-            port: free_port(),
-            monitor: free_port(),
+            port: Port::free(),
+            monitor: Port::free(),
+            route: Port::free(),
             users,
             child: None,
         };
@@ -241,8 +245,8 @@ impl Rig {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+        for _ in 0..SOON.as_millis() / 50 {
+            if TcpStream::connect(("127.0.0.1", self.port())).is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -310,7 +314,11 @@ impl Rig {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number()
+    }
+
+    pub(crate) fn route(&self) -> u16 {
+        self.route.number()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -341,7 +349,7 @@ impl Rig {
 
     /// Asks the server's monitoring.
     pub(crate) fn monitor(&self, path: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.monitor)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.monitor.number())).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = Vec::new();
@@ -379,11 +387,6 @@ pub(crate) fn token(text: &str) -> Token {
 
 pub(crate) fn version(text: &str) -> ServerVersion {
     text.parse().unwrap()
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn workspace() -> PathBuf {

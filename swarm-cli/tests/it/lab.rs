@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::program::{Ended, file};
 
 /// How long any single step may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long what has several steps may take.
 const LONG: Duration = Duration::from_secs(60);
@@ -200,7 +200,7 @@ pub(crate) fn run(command: &mut Command) -> Ended {
 pub(crate) fn ended(child: Child, what: impl std::fmt::Debug) -> Ended {
     let (send, receive) = std::sync::mpsc::channel::<std::io::Result<Output>>();
     std::thread::spawn(move || send.send(child.wait_with_output()));
-    let output = receive.recv_timeout(2 * PATIENCE);
+    let output = receive.recv_timeout(PATIENCE);
     Ended::of(
         output
             .unwrap_or_else(|_| panic!("{what:?} does not end"))

@@ -92,7 +92,7 @@ impl Bus {
         render(self.directory.path(), &self.layout, plan, members);
         let before = self.server.log().len();
         succeed(Command::new("kill").args(["-HUP", &self.server.id().to_string()]));
-        for _ in 0..100 {
+        for _ in 0..600 {
             let log = self.server.log()[before..].to_owned();
             if log.contains("Reloaded server configuration") || log.contains("Failed to reload") {
                 return log;

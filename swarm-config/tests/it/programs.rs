@@ -98,7 +98,7 @@ impl Server {
 
     /// Waits until a health endpoint answers with 200.
     pub(crate) fn wait_healthy(&mut self, address: &str, path: &str) {
-        for _ in 0..600 {
+        for _ in 0..1800 {
             if http_get(address, path).is_some_and(|answer| answer.contains(" 200 ")) {
                 return;
             }
@@ -109,7 +109,7 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("not healthy after a minute: {}", self.log());
+        panic!("not healthy after three minutes: {}", self.log());
     }
 }
 

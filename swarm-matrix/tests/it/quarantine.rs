@@ -53,7 +53,8 @@ async fn an_account_cut_off_is_out_at_once_and_can_come_back() {
     })
     .await;
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // sooner than the next poll, which is after half a minute
+    assert!(took < Duration::from_secs(15), "{took:?}");
     println!("cut off in {lock_took:?}, the session knew after {took:?}");
     let refused = rogue.send_text(&room, "still here").await.unwrap_err();
     assert!(matches!(refused, Error::Revoked(_)), "{refused}");

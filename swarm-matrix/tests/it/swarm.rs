@@ -13,7 +13,7 @@ use swarm_matrix::{
 use crate::synapse::{SERVER_NAME, Synapse, issuer};
 
 /// How long a test waits for anything.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LIMIT, future).await {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use swarm_matrix::{Endpoint, TokenIssuer};
+use test_port::Port;
 
 pub(crate) const SERVER_NAME: &str = "swarm";
 pub(crate) const SHARED_SECRET: &str = "only for tests";
@@ -17,7 +18,7 @@ pub(crate) const SHARED_SECRET: &str = "only for tests";
 pub(crate) struct Synapse {
     python: PathBuf,
     dir: tempfile::TempDir,
-    pub(crate) port: u16,
+    pub(crate) port: Port,
     child: Child,
 }
 
@@ -70,12 +71,8 @@ pub(crate) fn shared(test: &str) -> Option<&'static Synapse> {
 impl Synapse {
     pub(crate) fn start(python: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        write_config(dir.path(), port);
+        let port = Port::free();
+        write_config(dir.path(), port.number());
         let child = spawn(&python, dir.path());
         let mut synapse = Self {
             python,
@@ -111,8 +108,8 @@ impl Synapse {
     }
 
     fn wait_until_healthy(&mut self) {
-        for _ in 0..600 {
-            if healthy(self.port) {
+        for _ in 0..1800 {
+            if healthy(self.port.number()) {
                 return;
             }
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -120,7 +117,7 @@ impl Synapse {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("synapse is not healthy after 60 s: {}", self.log());
+        panic!("synapse is not healthy after 180 s: {}", self.log());
     }
 
     fn log(&self) -> String {

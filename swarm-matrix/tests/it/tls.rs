@@ -92,7 +92,7 @@ async fn a_session_shows_its_certificate_and_trusts_only_its_authority() {
     let test = "a_session_shows_its_certificate_and_trusts_only_its_authority";
     let Some(synapse) = shared(test) else { return };
     let (ours, other) = (Authority::new(), Authority::new());
-    let port = front(&ours, synapse.port).await;
+    let port = front(&ours, synapse.port.number()).await;
     let url = format!("https://127.0.0.1:{port}");
     let dir = tempfile::tempdir().unwrap();
     let client = |roots: &Authority, identity: Option<Identity>| {

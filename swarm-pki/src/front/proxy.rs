@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{Either, Empty, Full};
 use hyper::{
     body::{Body as _, Incoming},
@@ -25,6 +25,9 @@ use super::{
     upstream::Duplex,
 };
 use crate::tls::Peer;
+
+/// The smallest limit on request heads that hyper takes.
+const MIN_HEAD: usize = 8192;
 
 type RequestBody = Either<Incoming, Empty<Bytes>>;
 type ResponseBody = Either<Incoming, Full<Bytes>>;
@@ -80,7 +83,7 @@ impl<'a> Proxy<'a> {
         let connection = server::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
-            .max_buf_size(self.limits.max_head.max(8192))
+            .max_buf_size(self.limits.max_head.max(MIN_HEAD))
             .max_headers(self.limits.max_headers)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
@@ -113,7 +116,9 @@ impl<'a> Proxy<'a> {
                 let count = match refusal {
                     Refusal::Outsider => &self.live.refused_access,
                     Refusal::Closed | Refusal::Limited => &self.live.refused_path,
-                    Refusal::Malformed(_) | Refusal::Path(_) => &self.live.refused_request,
+                    Refusal::Long | Refusal::Malformed(_) | Refusal::Path(_) => {
+                        &self.live.refused_request
+                    }
                     Refusal::Down => &self.live.upstream_down,
                     Refusal::Slow => &self.live.upstream_slow,
                 };
@@ -130,6 +135,10 @@ impl<'a> Proxy<'a> {
     ) -> Result<Response<ResponseBody>, Refusal> {
         if !self.rules.access.admits(self.peer.certificate()) {
             return Err(Refusal::Outsider);
+        }
+        // hyper stops reading at the limit, but takes a longer head that came in one piece
+        if least_length(&request) > self.limits.max_head.max(MIN_HEAD) {
+            return Err(Refusal::Long);
         }
         let target = origin_form(request.uri(), request.method())?;
         let judged = Judged::new(target.path())?;
@@ -247,6 +256,19 @@ fn origin_form(uri: &Uri, method: &Method) -> Result<Uri, Refusal> {
     Ok(uri.clone())
 }
 
+/// Returns the length of a request's head in bytes, less the blanks around its headers' values.
+fn least_length<B>(request: &Request<B>) -> usize {
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + ":".len() + value.len() + "\r\n".len()
+    };
+    let first = request.method().as_str().len() + "  HTTP/1.1\r\n".len();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    first + target + request.headers().iter().map(header).sum::<usize>() + "\r\n".len()
+}
+
 /// Refuses what two readers could take for different messages. Of a length beside chunks the
 /// server half of the front has already removed the length (RFC 9112, 6.3).
 fn framing(request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -269,6 +291,8 @@ enum Refusal {
     Closed,
     #[error("this path is not for this member")]
     Limited,
+    #[error("the head of the request is too long")]
+    Long,
     #[error("{0}")]
     Malformed(&'static str),
     #[error(transparent)]
@@ -283,6 +307,7 @@ impl Refusal {
     fn into_response(self) -> Response<ResponseBody> {
         let status = match self {
             Self::Outsider | Self::Closed | Self::Limited => StatusCode::FORBIDDEN,
+            Self::Long => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Malformed(_) | Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::Down => StatusCode::BAD_GATEWAY,
             Self::Slow => StatusCode::GATEWAY_TIMEOUT,

@@ -19,7 +19,7 @@ use swarm_pki::{
 };
 
 /// The longest that any wait of a test may take.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

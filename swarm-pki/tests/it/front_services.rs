@@ -10,6 +10,7 @@ use std::{
 
 use http::StatusCode;
 use swarm_pki::front::{Access, Front, Rules, Upstream};
+use test_port::Port;
 use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, Command},
@@ -145,6 +146,7 @@ async fn a_websocket_is_closed_in_good_order_through_the_front() {
 /// A homeserver of the test's own, killed when dropped.
 struct Synapse {
     address: SocketAddr,
+    _port: Port,
     child: Child,
     directory: tempfile::TempDir,
 }
@@ -152,10 +154,9 @@ struct Synapse {
 impl Synapse {
     async fn start(homeserver: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = reserved.local_addr().unwrap();
-        drop(reserved);
-        configure(directory.path(), address.port());
+        let port = Port::free();
+        let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
+        configure(directory.path(), port.number());
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let child = Command::new(homeserver)
             .arg("-c")
@@ -169,6 +170,7 @@ impl Synapse {
             .unwrap();
         let mut synapse = Self {
             address,
+            _port: port,
             child,
             directory,
         };
@@ -178,7 +180,7 @@ impl Synapse {
             let log = || std::fs::read_to_string(synapse.directory.path().join("log"));
             assert!(ended.is_none(), "it ended: {}", log().unwrap());
             assert!(
-                start.elapsed() < Duration::from_secs(60),
+                start.elapsed() < Duration::from_secs(180),
                 "{}",
                 log().unwrap()
             );

@@ -291,8 +291,9 @@ async fn a_guard_ends_at_once_when_its_peer_is_revoked_and_no_other_does() {
     learn(&hub, &news);
     let why = soon("end of the guard", of_stolen).await.unwrap();
     assert!(matches!(why, VerifyError::Revoked { .. }), "{why}");
+    // sooner than the guard looks by itself, which is every half a minute
     assert!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(15),
         "{:?}",
         start.elapsed()
     );

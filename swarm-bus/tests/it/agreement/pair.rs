@@ -46,7 +46,7 @@ impl Pair {
         ours: &Server,
         theirs: &Real,
     ) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", theirs.port))
+        let stream = TcpStream::connect(("127.0.0.1", theirs.port.number()))
             .await
             .unwrap();
         stream.set_nodelay(true).unwrap();

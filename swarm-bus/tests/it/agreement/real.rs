@@ -2,15 +2,15 @@
 
 use crate::rig::{nats_server, skip};
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use swarm_bus::permissions::Permissions;
 use tempfile::TempDir;
+use test_port::Port;
 
 /// A nats-server without TLS, whose users have passwords.
 pub(super) struct Real {
-    pub(super) port: u16,
+    pub(super) port: Port,
     child: Child,
     directory: TempDir,
 }
@@ -28,11 +28,7 @@ impl Real {
             );
         }
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = Port::free();
         let mut config = format!(
             "listen: \"127.0.0.1:{port}\"\nserver_name: real\njetstream {{store_dir: \"{}\"}}\n\
              authorization {{users: [\n",
@@ -62,7 +58,7 @@ impl Real {
             directory,
         };
         for _ in 0..200 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            if std::net::TcpStream::connect(("127.0.0.1", real.port.number())).is_ok() {
                 return Some(real);
             }
             std::thread::sleep(Duration::from_millis(50));

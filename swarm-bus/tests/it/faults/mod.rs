@@ -9,7 +9,7 @@
 //!   4 spool, process ─┘
 //! ```
 //!
-//! [`plan`] says which faults come; its seed is printed, and taken from `SWARM_TEST_FAULTS_SEED`
+//! [`plan`] says which faults come; its seed is printed, and taken from `PROPTEST_RNG_SEED`
 //! where that is set (what the machine does between is not repeated by it). Messages are handed out
 //! in equal parts, one for each fault, so that each fault comes in the middle of publishing. At the
 //! end [`ledger`] holds what each publisher was told against what the application worked on.
@@ -43,8 +43,8 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 use swarm_bus::{Token, Topic};
 
-/// Where the seed is taken from, to see the same faults again.
-const SEED: &str = "SWARM_TEST_FAULTS_SEED";
+/// Where the seed is taken from, to see the same faults again: the same variable as proptest's.
+const SEED: &str = "PROPTEST_RNG_SEED";
 /// For how long the stream of the spools knows ids again: longer than a machine under load holds a
 /// message up, shorter than all outages together.
 const WINDOW: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use swarm_pki::{
     RevocationList, RevocationReason, SerialNumber, Signer as _, SwarmName, Timestamp, Trust,
     TrustBundle, Usage, Validity,
 };
+use test_port::Port;
 
 use crate::fixture::program;
 
@@ -273,7 +274,7 @@ fn own_chain(
 /// A nats-server that asks for certificates below any of the cases' roots; ended when dropped.
 struct GoServer {
     child: Child,
-    port: u16,
+    port: Port,
 }
 
 impl GoServer {
@@ -285,9 +286,7 @@ impl GoServer {
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
         std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = Port::free();
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\ntls {{ cert_file: \"server.pem\", key_file: \
              \"server.key\", ca_file: \"roots.pem\", verify: true, timeout: 10 }}\n"
@@ -300,8 +299,8 @@ impl GoServer {
             .spawn()
             .unwrap();
         let server = Self { child, port };
-        for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        for _ in 0..1200 {
+            if TcpStream::connect(("127.0.0.1", server.port.number())).is_ok() {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(50));
