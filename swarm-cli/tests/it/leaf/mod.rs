@@ -102,3 +102,7 @@ async fn numbers(hub: &Client, stream: &Token) -> Vec<u64> {
     };
     held(hub, stream).await.iter().map(number).collect()
 }
+
+fn all(count: u64) -> Vec<u64> {
+    (0..count).collect()
+}

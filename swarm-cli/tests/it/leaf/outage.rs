@@ -5,11 +5,9 @@ use std::time::Duration;
 use swarm_bus::stream::{Gaps, Origin};
 use swarm_bus::topics::{EVENTS_STREAM, leaf_stream, leaf_streams};
 
-use super::{EDGE, End, PATIENCE, Site, arrived, deadline, ensure, held, numbers, pause, publish};
-
-fn all(count: u64) -> Vec<u64> {
-    (0..count).collect()
-}
+use super::{
+    EDGE, End, PATIENCE, Site, all, arrived, deadline, ensure, held, numbers, pause, publish,
+};
 
 #[test]
 fn what_is_stored_at_the_edge_arrives_once_and_in_order_through_every_outage() {
