@@ -1,12 +1,14 @@
 //! The client beside async-nats, in one process, in turns, against one nats-server with mutual
 //! TLS: messages of 1 KiB published, asked and answered, and stored by JetStream one at a time and
 //! a hundred at a time. Each message of ours bears an id; async-nats is measured as it comes, and
-//! with ids. `cargo bench --bench bus_client -- stored` measures the rows so called.
+//! with ids; for what is stored, also what it costs the server. `cargo bench --bench bus_client -- stored` measures the rows so called.
 #![allow(clippy::print_stdout, reason = "the ratios are its purpose")]
 
 mod bus;
 mod turns;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,8 @@ struct Echo;
 #[topic("bench.stored", payload = Bytes, codec = Raw, delivery = stored)]
 struct Kept;
 
-struct Bench {
+struct Bench<'a> {
+    server: &'a Server,
     runtime: Runtime,
     ours: Client,
     theirs: async_nats::Client,
@@ -55,10 +58,12 @@ struct Bench {
     /// What makes ids differ from those of other runs, and from one another.
     seed: u64,
     next: AtomicU64,
+    /// What storing has cost the server so far, and how many messages, by whose they were.
+    cost: RefCell<BTreeMap<&'static str, (Duration, usize)>>,
 }
 
-impl Bench {
-    fn new(server: &Server) -> Self {
+impl<'a> Bench<'a> {
+    fn new(server: &'a Server) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (ours, theirs, jetstream) = runtime.block_on(async {
             let address = format!("127.0.0.1:{}", server.port);
@@ -84,6 +89,7 @@ impl Bench {
             (ours, theirs, jetstream)
         });
         let bench = Self {
+            server,
             runtime,
             ours,
             theirs,
@@ -91,6 +97,7 @@ impl Bench {
             payload: Bytes::from(vec![b'x'; SIZE]),
             seed: u64::from(std::process::id()),
             next: AtomicU64::new(0),
+            cost: RefCell::default(),
         };
         bench.answer();
         bench
@@ -170,28 +177,51 @@ impl Bench {
     }
 
     fn stored(&self, count: usize, window: usize) -> Vec<Duration> {
+        self.cost.borrow_mut().clear();
         let ours = Turn::new(OURS, || {
-            self.time(in_window(count, window, || async {
+            self.time_stored(OURS, count, window, || async {
                 let stored = self.ours.publish_stored(&Kept, &self.payload).await;
                 stored.expect("stored");
-            }))
+            })
         });
         let theirs = Turn::new(THEIRS, || {
-            self.time(in_window(count, window, || async {
+            self.time_stored(THEIRS, count, window, || async {
                 let sent = self.jetstream.publish("bench.stored", self.payload.clone());
                 sent.await.expect("sent").await.expect("stored");
-            }))
+            })
         });
         let with_ids = Turn::new(THEIRS_WITH_IDS, || {
-            self.time(in_window(count, window, || async {
+            self.time_stored(THEIRS_WITH_IDS, count, window, || async {
                 let (headers, payload) = (self.headers(), self.payload.clone());
                 let sent = self
                     .jetstream
                     .publish_with_headers("bench.stored", headers, payload);
                 sent.await.expect("sent").await.expect("stored");
-            }))
+            })
         });
         turns([ours, theirs, with_ids])
+    }
+
+    fn time_stored<F: Future>(
+        &self,
+        who: &'static str,
+        count: usize,
+        window: usize,
+        work: impl Fn() -> F,
+    ) -> Duration {
+        let before = self.server.cpu();
+        let took = self.time(in_window(count, window, work));
+        let spent = self.server.cpu().saturating_sub(before);
+        let mut cost = self.cost.borrow_mut();
+        let (total, messages) = cost.entry(who).or_default();
+        (*total, *messages) = (*total + spent, *messages + count);
+        took
+    }
+
+    /// The server's CPU time for a message in microseconds.
+    fn cost_of(&self, who: &str) -> Option<f64> {
+        let (total, messages) = *self.cost.borrow().get(who)?;
+        Some(total.as_secs_f64() * 1e6 / messages as f64)
     }
 
     /// An id as each message of ours bears one.
@@ -246,6 +276,14 @@ fn main() {
             print!(" {:>11.0} {ratio:>6.2}×", rate(*time));
         }
         println!();
+        if let Some(own) = bench.cost_of(OURS) {
+            print!("{:<34} {own:>10.1}", "  µs of the server's CPU a message");
+            for who in [THEIRS, THEIRS_WITH_IDS] {
+                let cost = bench.cost_of(who).unwrap_or_default();
+                print!(" {cost:>11.1} {:>6.2}×", own / cost);
+            }
+            println!();
+        }
     };
     show("published", PUBLISHED, &|| bench.published());
     show("asked and answered, one by one", ASKED, &|| bench.asked());

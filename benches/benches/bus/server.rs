@@ -1,6 +1,6 @@
 //! A nats-server of the bench's own, with mutual TLS, on loopback.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
+use test_port::Port;
 
 pub(crate) struct Server {
-    pub(crate) port: u16,
+    pub(crate) port: Port,
     issuer: CertifiedIssuer<'static, KeyPair>,
     child: Child,
     _directory: TempDir,
@@ -37,9 +38,7 @@ impl Server {
             std::fs::write(&path, text).expect("a file");
             path.display().to_string()
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
+        let port = Port::free();
         let configuration = format!(
             "listen: \"127.0.0.1:{port}\"\njetstream {{store_dir: \"{}\"}}\n\
              tls {{cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true}}\n",
@@ -62,7 +61,7 @@ impl Server {
             _directory: directory,
         };
         for _ in 0..200 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, server.port.number())).is_ok() {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -101,6 +100,18 @@ fn issue(
     let key = KeyPair::generate().expect("a key");
     let certificate = params.signed_by(&key, issuer).expect("a certificate");
     (certificate.pem(), key)
+}
+
+impl Server {
+    /// How much CPU time its threads have taken; nothing where the kernel does not say.
+    pub(crate) fn cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(threads.into_iter().flatten().filter_map(of_thread).sum())
+    }
 }
 
 impl Drop for Server {
