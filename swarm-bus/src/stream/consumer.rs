@@ -62,8 +62,9 @@ pub enum Undecodable {
 /// log.
 ///
 /// Who changes the filter of a consumer of which messages are out, and reads on, meets the same with
-/// those that the new filter does not let through: they come again for ever, or [`max_deliver`](super::ConsumerConfig::max_deliver) times, and count as pending
-/// meanwhile. A new consumer does not have them.
+/// those that the new filter does not let through: they come again for ever, or
+/// [`max_deliver`](super::ConsumerConfig::max_deliver) times, and count as pending meanwhile. A new
+/// consumer does not have them.
 pub struct Consumer<T> {
     client: Client,
     stream: Token,
