@@ -1,8 +1,8 @@
 //! What a node tells of itself through its spool, where the mesh is not as it should be: its stream
 //! is not there yet, or its disk says what it may not say.
 
+use crate::mesh::event;
 use crate::rig::{Rig, SOON, soon, token};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use swarm_bus::client::{Client, ReceiveError};
@@ -16,16 +16,6 @@ use tokio::time::{Instant, sleep};
 
 fn of(node: &str) -> NodeEvents {
     NodeEvents { node: token(node) }
-}
-
-fn event(number: u64) -> NodeEvent {
-    NodeEvent {
-        at: Timestamp(number),
-        event: Occurrence::Custom {
-            name: "n".into(),
-            body: json!(number),
-        },
-    }
 }
 
 /// An alert that says of which node it is.

@@ -44,7 +44,7 @@ fn state(node: &str, key: &str) -> NodeState {
     }
 }
 
-fn event(number: u64) -> NodeEvent {
+pub(crate) fn event(number: u64) -> NodeEvent {
     NodeEvent {
         at: Timestamp(number),
         event: Occurrence::Custom {
